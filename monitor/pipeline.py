@@ -1,0 +1,93 @@
+"""The order of the flow, and nothing else: two verbs.
+
+`accept` stores a frame, folds it into its host's state and offers it to the live views.
+`tick` judges what time has done to the state and appends what happened to the log.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from monitor.core import hosts
+from monitor.core.state import HostState, LiveState
+from monitor.model import Event, EventType, Frame, HostStatus, Snapshot
+from monitor.ports import EventLog, SeriesStore
+
+PAUSE_SECONDS = 5.0
+"""Ticks further apart mean that this program stood still, not that every host fell silent."""
+
+
+class Pipeline:
+    """Where frames enter.  It owns the live state and is the only one to change it."""
+
+    def __init__(
+        self,
+        store: SeriesStore,
+        log: EventLog,
+        offer: Callable[[HostState], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.state = LiveState()
+        self._store = store
+        self._log = log
+        self._offer = offer
+        self._clock = clock
+        self._now = 0.0
+        self._resumed_at = 0.0
+
+    async def accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
+        """Store a frame, fold it, offer it.  On return it is as durable as the store is.
+
+        A frame that is not newer than its host's last goes to the store alone.
+        """
+        await self._store.append([frame])
+        for snapshot in snapshots:
+            await self._store.put_snapshot(snapshot)
+        if self.state.is_newer(frame):
+            self._offer(self.state.fold(frame, snapshots, self._clock()))
+
+    def label(self, host: str, labels: Mapping[str, str]) -> None:
+        """Set a host's labels; it is then known before its first frame."""
+        self.state.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
+
+    async def tick(self, now: float) -> None:
+        """Decide every host's status at `now`, and log what changed.
+
+        `now` never goes back.  When the program itself stood still, nobody's silence counts
+        until it has been awake as long.
+        """
+        now = max(now, self._now)
+        if self._now and now - self._now > PAUSE_SECONDS:
+            self._resumed_at = now
+        self._now = now
+        changed = []
+        for host in self.state.hosts.values():
+            if not host.seen_at:
+                continue
+            silent = now - max(host.seen_at, self._resumed_at)
+            status = hosts.status(silent, host.period_seconds)
+            if status is not host.status:
+                changed.append(_host_update(host, status, silent, now))
+                host.status, host.since = status, now
+        if changed:
+            await self._log.append(changed)
+
+
+def _host_update(host: HostState, status: HostStatus, silent: float, now: float) -> Event:
+    if status is HostStatus.UP:
+        reason = "first frame" if host.status is None else "frames are coming again"
+    else:
+        reason = f"silent for {silent:.0f} s"
+    return Event(
+        type=EventType.HOST_UPDATE,
+        topics=("fleet", f"host:{host.name}"),
+        data={
+            "host": host.name,
+            "status": status.value,
+            "was": host.status.value if host.status else None,
+            "reason": reason,
+        },
+        at=now,
+        event_id=secrets.token_hex(8),
+    )
