@@ -1,0 +1,75 @@
+# The words of this repository.  Each works by itself on a machine with Python >= 3.11 and
+# make: it installs what it needs below this folder, once, and is quick the next time.
+#
+#   ARGS="..."   is passed on:    make run ARGS="--listen 127.0.0.1:9000"
+#                                 make test ARGS="-k stream"
+#   PYTHON=...   names the interpreter that .venv is made from:  make test PYTHON=python3.13
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check format bench dist lock clean \
+	run-environment dev-environment browser-packages chromium
+
+ARGS ?=
+PYTHON ?=
+export PYTHON
+
+bin := .venv/bin
+
+help: ## say this
+	@echo 'make run      start the server and show this host on http://127.0.0.1:8460'
+	@echo 'make test     run every test, browser tests included'
+	@echo 'make check    format, lint, types, import floors, sources'
+	@echo 'make format   put the code into the form that check wants'
+	@echo 'make bench    measure, and print what was measured'
+	@echo 'make dist     build the wheel into dist/'
+	@echo 'make lock     resolve the dependencies anew (ARGS=--upgrade for newer ones)'
+	@echo 'make clean    remove everything that the words above made'
+	@echo 'ARGS="..." passes arguments on; PYTHON=python3.13 picks the interpreter.'
+
+run: run-environment browser-packages
+	@exec $(bin)/monitor serve $(ARGS)
+
+test: dev-environment browser-packages chromium
+	@$(bin)/python -m pytest $(ARGS)
+
+check: dev-environment
+	@$(bin)/ruff format --check --quiet . || { echo 'make format mends what is not in form: '; \
+		$(bin)/ruff format --check .; exit 1; }
+	@$(bin)/ruff check --quiet .
+	@$(bin)/mypy --no-error-summary
+	@$(bin)/lint-imports --no-timings >.cache/lint-imports.txt 2>&1 || \
+		{ cat .cache/lint-imports.txt; exit 1; }
+	@$(bin)/python tools/check_sources.py
+	@echo 'check: clean'
+
+format: dev-environment
+	@$(bin)/ruff check --quiet --fix-only .
+	@$(bin)/ruff format .
+
+bench: dev-environment browser-packages
+	@$(bin)/python -m bench $(ARGS)
+
+dist: dev-environment browser-packages
+	@$(bin)/python -m build --wheel --no-isolation --outdir dist . $(ARGS)
+
+lock:
+	@sh tools/lock.sh $(ARGS)
+
+clean:
+	rm -rf .venv .cache node_modules static/vendor dist build \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# What the words above stand on.  Each looks at its stamp first.
+run-environment:
+	@sh tools/venv.sh run
+
+dev-environment:
+	@sh tools/venv.sh dev
+
+browser-packages: run-environment
+	@$(bin)/python tools/browser_packages.py
+
+chromium:
+	@sh tools/chromium.sh
