@@ -17,6 +17,9 @@ from monitor.ports import EventLog, SeriesStore
 PAUSE_SECONDS = 5.0
 """Ticks further apart mean that this program stood still, not that every host fell silent."""
 
+MOST_EVENTS_AT_ONCE = 1_000
+"""What the log takes in one append."""
+
 
 class Pipeline:
     """Where frames enter.  It owns the live state and is the only one to change it."""
@@ -61,17 +64,22 @@ class Pipeline:
         if self._now and now - self._now > PAUSE_SECONDS:
             self._resumed_at = now
         self._now = now
-        changed = []
-        for host in self.state.hosts.values():
-            if not host.seen_at:
-                continue
-            silent = now - max(host.seen_at, self._resumed_at)
-            status = hosts.status(silent, host.period_seconds)
-            if status is not host.status:
-                changed.append(_host_update(host, status, silent, now))
+        changed = [found for host in self.state.hosts.values() if (found := self._judged(host, now))]
+        for start in range(0, len(changed), MOST_EVENTS_AT_ONCE):
+            batch = changed[start : start + MOST_EVENTS_AT_ONCE]
+            await self._log.append([event for _, _, event in batch])
+            for host, status, _ in batch:
                 host.status, host.since = status, now
-        if changed:
-            await self._log.append(changed)
+
+    def _judged(self, host: HostState, now: float) -> tuple[HostState, HostStatus, Event] | None:
+        """The host's new status and the event that says so, where it has one."""
+        if not host.seen_at:
+            return None
+        silent = now - max(host.seen_at, self._resumed_at)
+        status = hosts.status(silent, host.period_seconds)
+        if status is host.status:
+            return None
+        return host, status, _host_update(host, status, silent, now)
 
 
 def _host_update(host: HostState, status: HostStatus, silent: float, now: float) -> Event:

@@ -17,6 +17,10 @@ from monitor.core.catalog import is_counter
 from monitor.core.series import Floats, rate_between
 from monitor.model import Frame, HostStatus, Schema, Snapshot
 
+LATE_AFTER_PERIODS = 2.5
+LATE_AFTER_SECONDS = 5.0
+"""A value is late once it is older than so many of its own periods, and at least so old."""
+
 MOST_SNAPSHOT_KINDS = 32
 """Kinds of tables kept a host; a sender that invents more is not listened to."""
 
@@ -25,7 +29,8 @@ class HostState:
     """One host now.  Only `LiveState` changes it; everybody else reads.
 
     `shown` holds one value a column of `schema` as people see it (a counter's rate), `raw`
-    the same as it was sent, `observed_at` the instant of each by the sender's clock, and
+    the same as it was sent, `observed_at` the instant of each by the sender's clock, `periods`
+    the time between its last two observations in seconds (NaN before there are two), and
     `versions` the state's version at which each was last observed.
     """
 
@@ -36,6 +41,7 @@ class HostState:
         self.raw: Floats = np.empty(0)
         self.shown: Floats = np.empty(0)
         self.observed_at: Floats = np.empty(0)
+        self.periods: Floats = np.empty(0)
         self.versions: NDArray[np.int64] = np.empty(0, np.int64)
         self.snapshots: dict[str, Snapshot] = {}
         self.snapshot_versions: dict[str, int] = {}
@@ -56,6 +62,7 @@ class HostState:
         rate = rate_between(self.observed_at, self.raw, np.full(len(values), frame.at), values)
         np.copyto(self.shown, np.where(self._counters, rate, values), where=seen)
         np.copyto(self.raw, values, where=seen)
+        np.copyto(self.periods, frame.at - self.observed_at, where=seen)
         self.observed_at[seen] = frame.at
         self.versions[seen] = version
         if self.at:
@@ -66,7 +73,7 @@ class HostState:
     def _adopt(self, schema: Schema) -> None:
         """Change to another schema; a series that stands in both keeps what is known of it."""
         known = self.schema.index
-        raw, shown, observed = (np.full(len(schema), np.nan) for _ in range(3))
+        raw, shown, observed, periods = (np.full(len(schema), np.nan) for _ in range(4))
         versions = np.zeros(len(schema), np.int64)
         new, old = [], []
         for column, text in enumerate(schema.texts):
@@ -75,14 +82,28 @@ class HostState:
                 old.append(was)
         raw[new], shown[new] = self.raw[old], self.shown[old]
         observed[new], versions[new] = self.observed_at[old], self.versions[old]
+        periods[new] = self.periods[old]
         self.schema, self.raw, self.shown = schema, raw, shown
-        self.observed_at, self.versions = observed, versions
+        self.observed_at, self.periods, self.versions = observed, periods, versions
         self._counters = np.array([is_counter(key.name) for key in schema.keys], np.bool_)
 
     def value(self, key: str) -> float:
         """The newest value of a KEY as it is shown; NaN where there is none."""
         column = self.schema.index.get(key)
         return float("nan") if column is None else float(self.shown[column])
+
+    def lateness(self, key: str) -> float:
+        """How much older than the newest frame a late value is, in seconds; 0 where it is not.
+
+        A value is late by its own period: what is read once a minute is not late after ten
+        seconds.
+        """
+        column = self.schema.index.get(key)
+        if column is None or not np.isfinite(self.observed_at[column]):
+            return 0.0
+        age = self.at - float(self.observed_at[column])
+        period = float(np.nan_to_num(self.periods[column]))
+        return age if age > max(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * period) else 0.0
 
     def metrics(self, after: int = 0) -> dict[str, float]:
         """KEY → value as shown, of everything observed after a version; NaN is left out."""

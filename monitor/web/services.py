@@ -1,0 +1,28 @@
+"""What the web room is given: the live state, the stores and the hub, already built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitor.core.state import LiveState
+from monitor.ports import EventLog, SeriesStore
+from monitor.stream.hub import EventPublisher
+from monitor.web.assets import Assets
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route may need; `bootstrap` builds one an application."""
+
+    state: LiveState
+    store: SeriesStore
+    log: EventLog
+    hub: EventPublisher
+    assets: Assets
+    clock: Callable[[], float]
+    """Unix seconds."""
+    ready: Callable[[], bool]
+    """Whether the first frame of this host has been accepted."""
+    host: str
+    """This host's name."""
