@@ -102,7 +102,9 @@ REFUSED: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("value", REFUSED)
+@pytest.mark.parametrize(
+    "value", [pytest.param(value, id=str(at)) for at, value in enumerate(REFUSED)]
+)
 @pytest.mark.parametrize("parse", [parse_seconds, parse_bytes, parse_ratio])
 def test_refused(parse: object, value: object) -> None:
     """It must be that anything doubtful is refused in one short printable line."""
