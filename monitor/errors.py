@@ -33,7 +33,7 @@ class MonitorError(Exception):
         *,
         code: str | None = None,
         field: str | None = None,
-        limit: int | float | None = None,
+        limit: float | None = None,
         status: int | None = None,
     ) -> None:
         super().__init__(detail)

@@ -215,5 +215,3 @@ class Event:
     at: float
     event_id: str
     sequence: int = 0
-
-

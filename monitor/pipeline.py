@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from monitor.core import hosts
 from monitor.core.state import HostState, LiveState
@@ -22,16 +22,17 @@ MOST_EVENTS_AT_ONCE = 1_000
 
 
 class Pipeline:
-    """Where frames enter.  It owns the live state and is the only one to change it."""
+    """Where frames enter.  It is the only one to change the live state."""
 
     def __init__(
         self,
+        state: LiveState,
         store: SeriesStore,
         log: EventLog,
-        offer: Callable[[HostState], None],
+        offer: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.state = LiveState()
+        self._state = state
         self._store = store
         self._log = log
         self._offer = offer
@@ -47,12 +48,9 @@ class Pipeline:
         await self._store.append([frame])
         for snapshot in snapshots:
             await self._store.put_snapshot(snapshot)
-        if self.state.is_newer(frame):
-            self._offer(self.state.fold(frame, snapshots, self._clock()))
-
-    def label(self, host: str, labels: Mapping[str, str]) -> None:
-        """Set a host's labels; it is then known before its first frame."""
-        self.state.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
+        if self._state.is_newer(frame):
+            self._state.fold(frame, snapshots, self._clock())
+            self._offer()
 
     async def tick(self, now: float) -> None:
         """Decide every host's status at `now`, and log what changed.
@@ -64,7 +62,9 @@ class Pipeline:
         if self._now and now - self._now > PAUSE_SECONDS:
             self._resumed_at = now
         self._now = now
-        changed = [found for host in self.state.hosts.values() if (found := self._judged(host, now))]
+        changed = [
+            found for host in self._state.hosts.values() if (found := self._judged(host, now))
+        ]
         for start in range(0, len(changed), MOST_EVENTS_AT_ONCE):
             batch = changed[start : start + MOST_EVENTS_AT_ONCE]
             await self._log.append([event for _, _, event in batch])

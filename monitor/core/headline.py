@@ -50,9 +50,7 @@ def _reduced(host: HostState, text: str) -> float:
     return host.value(text)
 
 
-def _over(
-    host: HostState, columns: list[int], reduce: Callable[[np.ndarray], np.float64]
-) -> float:
+def _over(host: HostState, columns: list[int], reduce: Callable[[np.ndarray], np.float64]) -> float:
     values = host.shown[columns]
     return float(reduce(values)) if np.isfinite(values).any() else math.nan
 

@@ -110,7 +110,9 @@ class HostState:
         columns = np.flatnonzero((self.versions > after) & np.isfinite(self.shown))
         texts = self.schema.texts
         values = self.shown[columns].tolist()
-        return {texts[column]: value for column, value in zip(columns.tolist(), values, strict=True)}
+        return {
+            texts[column]: value for column, value in zip(columns.tolist(), values, strict=True)
+        }
 
 
 class LiveState:
@@ -134,6 +136,10 @@ class LiveState:
                 host.snapshots[snapshot.kind] = snapshot
                 host.snapshot_versions[snapshot.kind] = self.version
         return host
+
+    def label(self, host: str, labels: Mapping[str, str]) -> None:
+        """Set a host's labels; it is then known before its first frame."""
+        self.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
 
     def is_newer(self, frame: Frame) -> bool:
         """Whether a frame is newer than what is known of its host."""

@@ -1,0 +1,1 @@
+"""Event logs: what must not be lost, in one order."""

@@ -1,4 +1,7 @@
-"""The event log in memory: bounded, and gone when the program ends, so its epoch is new each time."""
+"""The event log in memory: bounded, and gone when the program ends.
+
+Its epoch is therefore new at each start.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,8 @@ class MemoryLog:
         """Every event after a position, then each as it is appended."""
         while True:
             async with self._grown:
-                await self._grown.wait_for(lambda: self._last > after or self._closed)
+                while self._last <= after and not self._closed:
+                    await self._grown.wait()
             if self._closed:
                 return
             events, after, _ = await self.read(after, None, PAGE_EVENTS)

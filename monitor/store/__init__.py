@@ -1,0 +1,1 @@
+"""Series stores: frames in, ranges out."""

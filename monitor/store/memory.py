@@ -75,11 +75,7 @@ class MemoryStore:
             newest = blocks[-1] if blocks else None
             if newest is not None and newest.rows and frame.at <= newest.at[-1]:
                 continue
-            if (
-                newest is None
-                or newest.schema is not frame.schema
-                or newest.rows == BLOCK_ROWS
-            ):
+            if newest is None or newest.schema is not frame.schema or newest.rows == BLOCK_ROWS:
                 newest = _Block(frame.schema)
                 blocks.append(newest)
                 self._bytes += newest.size_bytes
@@ -117,7 +113,7 @@ class MemoryStore:
             inside = at >= start
             cut = bucketed(at[inside], values[inside], first, step, count)
             series.append(SeriesBuckets(host, key, *cut))
-        starts = (first + np.arange(count)) * step
+        starts = (first + np.arange(count)) * np.float64(step)
         return Buckets(starts, step, tuple(series))
 
     def _series(

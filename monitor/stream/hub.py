@@ -14,7 +14,7 @@ import contextlib
 import random
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ from monitor.core.events import (
     position_text,
 )
 from monitor.core.headline import HEADLINE_KEYS, headline
-from monitor.core.state import HostState, LiveState
+from monitor.core.state import LiveState
 from monitor.model import Event, EventType
 from monitor.ports import EventLog, Gap
 
@@ -140,9 +140,8 @@ class EventPublisher:
 
     # Producers
 
-    def offer(self, host: HostState) -> None:
-        """A host's state changed: readers get it with the next flush."""
-        del host  # the state's versions say what changed
+    def offer(self) -> None:
+        """State changed; its versions say what.  Readers get it with the next flush."""
         self._dirty.set()
 
     async def _follow(self) -> None:
@@ -190,15 +189,19 @@ class EventPublisher:
             client.position = last
             return client
         position = parse_position(last_event_id, self._log.epoch)
-        try:
-            if position is None:
-                raise Gap(last)
-            await self._log.read(position, topics, 1)
+        if position is not None and await self._can_resume(position, topics):
             client.position = position
-        except Gap:
+        else:
             client.position = last
             client.resume_gap = (last_event_id, last)
         return client
+
+    async def _can_resume(self, position: int, topics: frozenset[str]) -> bool:
+        try:
+            await self._log.read(position, topics, 1)
+        except Gap:
+            return False
+        return True
 
     def unsubscribe(self, client: SSEClient) -> None:
         """Forget a reader; twice is as good as once."""
@@ -253,7 +256,7 @@ class EventPublisher:
         return self._message(EventType.HEARTBEAT, {})
 
     def _message(
-        self, type_: EventType, data: dict[str, object], id_: str = "", retry: int | None = None
+        self, type_: EventType, data: Mapping[str, object], id_: str = "", retry: int | None = None
     ) -> bytes:
         encoded = payload(data, timestamp(self._clock()), secrets.token_hex(8))
         return SSEEvent(type_, encoded, id_, retry).to_sse_format()

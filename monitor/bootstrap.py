@@ -1,0 +1,197 @@
+"""Settings become a running application: the only file that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+import structlog
+
+from monitor import logs
+from monitor.collect import subjects
+from monitor.collect.runner import Runner
+from monitor.config import Settings
+from monitor.core.state import LiveState
+from monitor.errors import StartError
+from monitor.log.memory import MemoryLog
+from monitor.model import Frame, Snapshot
+from monitor.pipeline import Pipeline
+from monitor.store.memory import MemoryStore
+from monitor.stream.hub import EventPublisher
+from monitor.web import assets, server
+from monitor.web.app import create_app
+from monitor.web.services import Services
+
+TICK_SECONDS = 1.0
+"""How often time is judged."""
+
+READY_SECONDS = 30.0
+"""A host whose first frame has not come by then cannot be watched."""
+
+
+def serve(settings: Settings, data_dir: Path) -> int:
+    """Run the server until SIGTERM or SIGINT; the exit status.
+
+    Raises `StartError` where it cannot start: a busy port, a locked data directory.
+    """
+    logs.configure(settings.logging)
+    os.umask(0o077)
+    with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
+        return asyncio.run(_Application(settings).run(listening))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    address = urlsplit(f"//{settings.server.listen}")
+    return server.listener(address.hostname or "127.0.0.1", address.port or 0)
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory; it is made where it is missing, for its owner alone.
+
+    Raises `StartError`, naming the process that holds it where that is known.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(data_dir / "lock", "a+")  # noqa: SIM115 - held until we end
+    except OSError as error:
+        detail = f"cannot use the data directory {data_dir}: {error.strerror}; pass --data"
+        raise StartError(detail) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(
+                f"the data directory {data_dir} is in use by {_holder(lock)}; "
+                "stop that server, or pass --data with another directory"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    pid = lock.read(16).strip()
+    return f"process {pid}" if pid.isdigit() else "another process"
+
+
+def allowed_hosts(settings: Settings) -> tuple[str, ...]:
+    """The names under which this server may be asked for, loopback aside."""
+    named = list(settings.server.allowed_hosts)
+    if settings.server.public_url:
+        named.append(urlsplit(settings.server.public_url).hostname or "")
+    return tuple(f"[{name}]" if ":" in name else name for name in named if name)
+
+
+class _Application:
+    """The built objects, and the tasks that run them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._log = structlog.stdlib.get_logger("monitor")
+        self._settings = settings
+        self._ready = asyncio.Event()
+        self._ending = asyncio.Event()
+        host = settings.host.name
+        self._store = MemoryStore()
+        self._events = MemoryLog()
+        state = LiveState()
+        state.label(host, settings.host.labels)
+        self._hub = EventPublisher(self._events, state, time.time)
+        self._pipeline = Pipeline(state, self._store, self._events, self._hub.offer, time.time)
+        self._runner = Runner(
+            subjects.build(settings.collect), host, settings.collect.interval, self._accept
+        )
+        services = Services(
+            state=state,
+            store=self._store,
+            log=self._events,
+            hub=self._hub,
+            assets=assets.load(),
+            clock=time.time,
+            ready=self._ready.is_set,
+            host=host,
+        )
+        self._web = create_app(services, allowed_hosts(settings))
+
+    async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
+        await self._pipeline.accept(frame, snapshots)
+        if not self._ready.is_set():
+            await self._pipeline.tick(time.time())
+            self._ready.set()
+
+    async def run(self, listening: socket.socket) -> int:
+        """Serve until told to stop; 0, or 1 where a task of ours failed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        await self._hub.start()
+        tasks = [
+            asyncio.create_task(self._runner.run(), name="collect"),
+            asyncio.create_task(self._judge(), name="judge"),
+            asyncio.create_task(self._announce(server.url(listening)), name="announce"),
+        ]
+        serving = asyncio.create_task(
+            server.serve(self._web, listening, self._shutdown), name="http"
+        )
+        failed = await self._watch([*tasks, *self._hub.tasks, serving])
+        self._ending.set()
+        for task in (serving, *tasks):
+            if task is not serving:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        self._runner.close()
+        await self._hub.stop()
+        await self._events.close()
+        await self._store.close()
+        self._log.info("stopped", failed=failed)
+        return 1 if failed else 0
+
+    async def _watch(self, tasks: list[asyncio.Task[None]]) -> bool:
+        """Wait for the signal to stop, or for a task to fail: whether one did.
+
+        A server with a dead task would answer /healthz and show old numbers, so it stops.
+        """
+        waiting: set[asyncio.Task[object]] = {*tasks}
+        ending = asyncio.create_task(self._ending.wait(), name="ending")
+        waiting.add(ending)
+        while not ending.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ending}:
+                if self._ending.is_set() or task.cancelled():
+                    continue
+                if (error := task.exception()) is not None:
+                    self._log.error("a task failed", task=task.get_name(), exc_info=error)
+                    ending.cancel()
+                    return True
+        return False
+
+    async def _judge(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            await self._pipeline.tick(time.time())
+
+    async def _announce(self, url: str) -> None:
+        try:
+            await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
+        except TimeoutError:
+            raise StartError(f"no frame of this host within {READY_SECONDS:.0f} s") from None
+        print(f"listening on {url}", file=sys.stderr, flush=True)  # noqa: T201 - the contract's
+
+    async def _shutdown(self) -> None:
+        """Hypercorn's trigger: returns once streams have been told goodbye."""
+        await self._ending.wait()
+        await self._hub.stop()

@@ -1,0 +1,45 @@
+"""Which topics a reader may ask for, and what a bad request for them is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
+from monitor.errors import InputError, NotFound, excerpt
+
+DEFAULT = ("fleet", "alerts")
+PLAIN = frozenset({"fleet", "alerts", "approvals", "log"})
+MOST_TOPICS = 64
+"""Topics of one reader."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
+_SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def parse(text: str | None, hosts: Container[str]) -> frozenset[str]:
+    """The topics that a request names, `DEFAULT` where it names none.
+
+    Raises `InputError` for a kind of topic that does not exist and `NotFound` for a host that
+    is not known.
+    """
+    if text is None:
+        return frozenset(DEFAULT)
+    topics = text.split(",")
+    if len(topics) > MOST_TOPICS:
+        raise InputError(
+            "too many topics", code="too_many_topics", field="topics", limit=MOST_TOPICS
+        )
+    return frozenset(_known(topic, hosts) for topic in topics)
+
+
+def _known(topic: str, hosts: Container[str]) -> str:
+    if topic in PLAIN:
+        return topic
+    kind, _, name = topic.partition(":")
+    if kind == "host" and _HOST.fullmatch(name):
+        if name not in hosts:
+            raise NotFound("there is no such host", code="unknown_host", field="topics")
+        return topic
+    if kind == "terminal" and _SESSION.fullmatch(name):
+        raise NotFound("there is no such session", code="unknown_session", field="topics")
+    raise InputError(f"there is no topic {excerpt(topic)}", code="unknown_topic", field="topics")

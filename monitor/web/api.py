@@ -1,0 +1,311 @@
+"""``/api/v1``: hosts, series, processes and history as JSON, and the probes for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from quart import Response, request
+
+import monitor
+from monitor.core.catalog import metric
+from monitor.core.state import HostState
+from monitor.errors import InputError, NotFound, Unavailable, excerpt
+from monitor.model import Cell, SeriesKey
+from monitor.web.endpoint import StreamEndpoint
+from monitor.web.openapi import Operation, Parameter, document
+from monitor.web.query import Query
+from monitor.web.services import Services
+
+MOST_POINTS = 11_000
+"""Buckets of one answer."""
+
+DEFAULT_POINTS = 300
+DEFAULT_RANGE_SECONDS = 3_600.0
+
+MOST_SERIES = 500
+"""Series of one answer; a page asks for a few dozen."""
+
+
+class HostSummary(msgspec.Struct, frozen=True):
+    """A host as lists show it; `since` is when it got its status, `at` its newest frame's."""
+
+    host: str
+    status: str
+    since: float
+    at: float
+    labels: dict[str, str]
+
+
+class HostDetail(msgspec.Struct, frozen=True):
+    """A host with the newest value of everything; counters as rates per second."""
+
+    host: str
+    status: str
+    since: float
+    at: float
+    labels: dict[str, str]
+    metrics: dict[str, float]
+
+
+class SeriesInfo(msgspec.Struct, frozen=True):
+    """A series that a host has."""
+
+    key: str
+    kind: str
+    unit: str
+
+
+class ProcessTable(msgspec.Struct, frozen=True):
+    """The top processes at an instant; cpu in cores, rss in bytes, io in bytes per second."""
+
+    host: str
+    at: float
+    processes: list[dict[str, str | int | float | None]]
+
+
+class HistorySeries(msgspec.Struct, frozen=True):
+    """One series, a value a bucket, null where nothing was observed."""
+
+    host: str
+    key: str
+    min: list[float | None]
+    avg: list[float | None]
+    max: list[float | None]
+
+
+class History(msgspec.Struct, frozen=True):
+    """A range cut into equal buckets; `t` are their starts, `step` their width in seconds."""
+
+    t: list[float]
+    step: float
+    series: list[HistorySeries]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How the server is."""
+
+    status: str
+    version: str
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(_encoder.encode(value), status=status, content_type="application/json")
+
+
+class Api:
+    """The handlers, and the table of operations that says where they stand."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.operations = self._table(StreamEndpoint(services))
+        self._document = _encoder.encode(document(self.operations, monitor.__version__))
+
+    def _table(self, stream: StreamEndpoint) -> tuple[Operation, ...]:
+        host = Parameter("host", "A host's name.", place="path")
+        return (
+            Operation("GET", "/healthz", "health", "Whether the server runs", self.health, Health),
+            Operation(
+                "GET",
+                "/readyz",
+                "readiness",
+                "Whether this host's first frame has come",
+                self.readiness,
+                Health,
+                problems=(503,),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/openapi.json",
+                "openapi",
+                "This document",
+                self.openapi,
+                dict[str, Any],
+            ),
+            Operation("GET", "/api/v1/hosts", "hosts", "Every host", self.hosts, list[HostSummary]),
+            Operation(
+                "GET",
+                "/api/v1/hosts/<host>",
+                "host",
+                "One host with its newest values",
+                self.host,
+                HostDetail,
+                (host,),
+                (404,),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/hosts/<host>/series",
+                "series",
+                "Every series of a host",
+                self.series,
+                list[SeriesInfo],
+                (host,),
+                (404,),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/hosts/<host>/processes",
+                "processes",
+                "The top processes now, or at an instant",
+                self.processes,
+                ProcessTable,
+                (host, Parameter("at", "Unix seconds, ISO 8601, or a time ago such as -10m.")),
+                (400, 404),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/history",
+                "history",
+                "Series over a range of time",
+                self.history,
+                History,
+                (
+                    Parameter("host", "A host's name.", required=True, repeated=True),
+                    Parameter("metric", "A name or a KEY.", required=True, repeated=True),
+                    Parameter("start", "The first instant; an hour ago where absent."),
+                    Parameter("end", "The instant after the last; now where absent."),
+                    Parameter("points", "The most buckets wanted.", schema="integer"),
+                    Parameter("raw", "1 for counts instead of rates.", schema="integer"),
+                ),
+                (400,),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/stream",
+                "stream",
+                "The event stream",
+                stream.open,
+                "text/event-stream",
+                (
+                    Parameter("topics", "fleet, host:HOST, alerts, approvals, log; comma between."),
+                    Parameter("last_event_id", "Resume after this position."),
+                    Parameter("heartbeat", "comment or event."),
+                ),
+                (400, 404, 406),
+            ),
+        )
+
+    async def health(self) -> Response:
+        """200 while the program runs."""
+        return answer(Health("ok", monitor.__version__))
+
+    async def readiness(self) -> Response:
+        """200 once this host's first frame has been accepted."""
+        if not self._services.ready():
+            raise Unavailable("the first frame of this host has not come yet", code="not_ready")
+        return answer(Health("ready", monitor.__version__))
+
+    async def openapi(self) -> Response:
+        """The document of this table."""
+        return Response(self._document, content_type="application/json")
+
+    async def hosts(self) -> Response:
+        """Every host, by name."""
+        Query(request.args, ())
+        known = self._services.state.hosts
+        return answer([_summary(known[name]) for name in sorted(known)])
+
+    async def host(self, host: str) -> Response:
+        """One host with its newest values."""
+        Query(request.args, ())
+        found = self._found(host)
+        summary = msgspec.structs.asdict(_summary(found))
+        return answer(HostDetail(**summary, metrics=found.metrics()))
+
+    async def series(self, host: str) -> Response:
+        """Every series of a host."""
+        Query(request.args, ())
+        keys = await self._services.store.series(self._found(host).name)
+        return answer([_described(key) for key in keys])
+
+    async def processes(self, host: str) -> Response:
+        """The top processes now, or as they were at an instant."""
+        query = Query(request.args, ("at",))
+        now = self._services.clock()
+        at = query.instant("at", now, now)
+        found = await self._services.store.snapshot_at(self._found(host).name, "processes", at)
+        if found is None:
+            raise NotFound("there is no table of processes from that time", code="no_snapshot")
+        rows: list[dict[str, Cell]] = [dict(row) for row in found.rows]
+        return answer(ProcessTable(host, found.at, rows))
+
+    async def history(self) -> Response:
+        """Series over a range of time."""
+        query = Query(request.args, ("start", "end", "points", "raw"), repeated=("host", "metric"))
+        now = self._services.clock()
+        end = query.instant("end", now, now)
+        start = query.instant("start", end - DEFAULT_RANGE_SECONDS, now)
+        if start >= end:
+            raise InputError("the range ends before it starts", code="bad_range", field="start")
+        points = query.whole("points", DEFAULT_POINTS, MOST_POINTS)
+        raw = query.flag("raw")
+        wanted = await self._wanted(query.texts("host"), query.texts("metric"))
+        t: list[float] = []
+        step = 0.0
+        series: list[HistorySeries] = []
+        for host, keys in wanted:
+            found = await self._services.store.range(host, keys, start, end, points, raw)
+            t, step = found.starts.tolist(), found.step_seconds
+            series += [
+                HistorySeries(
+                    one.host,
+                    one.key,
+                    one.minimum.tolist(),
+                    one.average.tolist(),
+                    one.maximum.tolist(),
+                )
+                for one in found.series
+            ]
+        return answer(History(t, step, series))
+
+    async def _wanted(self, hosts: list[str], metrics: list[str]) -> list[tuple[str, list[str]]]:
+        """The keys of each host that a query names, in the order it names them."""
+        for name, given in (("host", hosts), ("metric", metrics)):
+            if not given:
+                raise InputError(f"name at least one {name}", code="missing_param", field=name)
+        wanted: list[tuple[str, list[str]]] = []
+        found_metrics: set[str] = set()
+        for host in hosts:
+            if host not in self._services.state.hosts:
+                detail = f"there is no host {excerpt(host)}"
+                raise InputError(detail, code="unknown_host", field="host")
+            known = await self._services.store.series(host)
+            keys = dict.fromkeys(
+                key
+                for metric_ in metrics
+                for key in known
+                if key == metric_ or ("{" not in metric_ and key.startswith(metric_ + "{"))
+            )
+            names = {key.partition("{")[0] for key in keys} | set(keys)
+            found_metrics |= names.intersection(metrics)
+            wanted.append((host, list(keys)))
+        for metric_ in metrics:
+            if metric_ not in found_metrics:
+                detail = f"no host named here has the metric {excerpt(metric_)}"
+                raise InputError(detail, code="unknown_metric", field="metric")
+        count = sum(len(keys) for _, keys in wanted)
+        if count > MOST_SERIES:
+            detail = f"the query names {count} series"
+            raise InputError(detail, code="too_many_series", limit=MOST_SERIES)
+        return wanted
+
+    def _found(self, host: str) -> HostState:
+        found = self._services.state.hosts.get(host)
+        if found is None:
+            raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
+        return found
+
+
+def _summary(host: HostState) -> HostSummary:
+    status = host.status.value if host.status else "up"
+    return HostSummary(host.name, status, host.since or host.seen_at, host.at, host.labels)
+
+
+def _described(key: str) -> SeriesInfo:
+    known = metric(SeriesKey.parse(key).name)
+    return SeriesInfo(key, known.kind.value, known.unit)

@@ -1,0 +1,141 @@
+"""The application: routes, static files, errors and compression around them."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import cast
+
+import structlog
+from quart import Quart, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from monitor.errors import MonitorError
+from monitor.web.api import Api
+from monitor.web.assets import StaticFile
+from monitor.web.edge import Application, Edge
+from monitor.web.pages import Pages
+from monitor.web.problems import CONTENT_TYPE, Problem, of_error, of_status
+from monitor.web.services import Services
+
+LONGEST_BODY_BYTES = 64 * 1024
+"""No route of today takes a body; ingest will raise this for its own routes."""
+
+BODY_SECONDS = 10
+"""How long a body may take to come."""
+
+LEAST_GZIP_BYTES = 1_024
+GZIP_LEVEL = 5
+LARGE_BYTES = 64 * 1024
+"""From here on, compressing leaves the event loop for a worker thread."""
+
+_COMPRESSED = frozenset({"text/html", "text/plain", "application/json", "image/svg+xml"})
+
+
+def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
+    """The ASGI application, edge included.  Nothing is opened or started by it."""
+    app = Quart("monitor", static_folder=None, template_folder=str(services.assets.templates))
+    app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_SECONDS
+    app.jinja_env.autoescape = True
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    _add_routes(app, services)
+    app.register_error_handler(MonitorError, _show_error)
+    app.register_error_handler(HTTPException, _show_http_error)
+    app.register_error_handler(Exception, _show_fault)
+    app.after_request(_compress)
+    return Edge(cast("Application", app), allowed_hosts)
+
+
+def _add_routes(app: Quart, services: Services) -> None:
+    for operation in Api(services).operations:
+        app.add_url_rule(
+            operation.rule, operation.name, operation.handler, methods=[operation.method]
+        )
+    pages = Pages(services)
+    app.add_url_rule("/", "fleet_page", pages.fleet, methods=["GET"])
+    app.add_url_rule("/hosts/<name>", "host_page", pages.host, methods=["GET"])
+
+    async def static(path: str) -> Response:
+        found = services.assets.files.get(path)
+        return _show(of_status(404)) if found is None else _served(found)
+
+    app.add_url_rule("/static/<path:path>", "static_file", static, methods=["GET"])
+
+    async def favicon() -> Response:
+        return await static("favicon.svg")
+
+    app.add_url_rule("/favicon.ico", "favicon", favicon, methods=["GET"])
+
+
+def _served(found: StaticFile) -> Response:
+    headers = {"ETag": found.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    if request.headers.get("If-None-Match") == found.etag:
+        return Response(b"", status=304, headers=headers)
+    body = found.body
+    if found.gzipped is not None and _accepts_gzip():
+        body = found.gzipped
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers, content_type=found.content_type)
+
+
+def _accepts_gzip() -> bool:
+    return request.accept_encodings.quality("gzip") > 0 and "Accept-Encoding" in request.headers
+
+
+async def _compress(response: Response) -> Response:
+    """Compress what is worth it and is not a stream."""
+    if (
+        response.mimetype not in _COMPRESSED
+        or "Content-Encoding" in response.headers
+        or not _accepts_gzip()
+    ):
+        return response
+    body = await response.get_data(as_text=False)
+    if len(body) < LEAST_GZIP_BYTES:
+        return response
+    if len(body) >= LARGE_BYTES:
+        smaller = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
+    else:
+        smaller = gzip.compress(body, GZIP_LEVEL, mtime=0)
+    response.set_data(smaller)
+    response.headers["Content-Encoding"] = "gzip"
+    response.headers.add("Vary", "Accept-Encoding")
+    return response
+
+
+def _show(problem: Problem) -> Response:
+    return Response(problem.encoded(), status=problem.status, content_type=CONTENT_TYPE)
+
+
+async def _answered(problem: Problem) -> Response:
+    """A page for somebody at a browser, problem+json for everybody else."""
+    if request.path.startswith(("/api/", "/static/")) or "text/html" not in request.headers.get(
+        "Accept", ""
+    ):
+        return _show(problem)
+    page = await render_template("error.html", problem=problem)
+    return Response(page, status=problem.status, content_type="text/html; charset=utf-8")
+
+
+async def _show_error(error: MonitorError) -> Response:
+    return await _answered(of_error(error))
+
+
+async def _show_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:  # a redirect of the router's own
+        return cast("Response", error.get_response())
+    response = await _answered(of_status(status))
+    allowed = getattr(error, "valid_methods", None)
+    if status == 405 and allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+async def _show_fault(error: Exception) -> Response:
+    """Our own fault: the log gets the traceback, the caller a plain 500."""
+    log = structlog.stdlib.get_logger("monitor.web")
+    log.error("unexpected error", path=request.path, exc_info=error)
+    return await _answered(of_status(500, "something went wrong here; the log says what"))

@@ -1,0 +1,161 @@
+"""What `[server]` may say: where the server listens and what it is called from outside.
+
+Until there are accounts and tokens whoever reaches the server is its administrator, so
+`require_loopback` stands between a configured address and the socket.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from monitor.core.quantity import Check, shown
+
+LOOKUP_SECONDS = 5.0
+"""How long the resolver may take over a name to listen on."""
+
+URL_CHARACTERS = 2048
+"""The longest public URL."""
+
+_LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})\Z")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?\Z")
+_URL = re.compile(r"https?://[!-~]+\Z")
+
+_WITHOUT_LOGIN = (
+    "this version has no accounts or tokens yet, so anybody who could reach it would be"
+    " administrator; listen on 127.0.0.1 and reach it from elsewhere through an SSH tunnel"
+)
+
+
+def parse_listen(value: str) -> tuple[str, int]:
+    """The host and port of ``HOST:PORT`` or ``[IPV6]:PORT``; port 0 is any free one.
+
+    Raises `ValueError` with a sentence for the operator.
+    """
+    complaint = f'expected HOST:PORT such as "127.0.0.1:8460", got {shown(value)}'
+    match = _LISTEN.match(value)
+    if match is None:
+        raise ValueError(complaint)
+    six, name, port = match.groups()
+    if int(port) > 65_535:
+        raise ValueError(f"{complaint}: ports end at 65535")
+    if six is not None:
+        try:
+            ipaddress.IPv6Address(six)
+        except ValueError:
+            raise ValueError(f"{complaint}: no IPv6 address stands in the brackets") from None
+    return six or name, int(port)
+
+
+def require_loopback(listen: str) -> tuple[str, int]:
+    """The numeric address and the port to bind, where only this machine can reach it.
+
+    A name is resolved here, once: all its addresses must be loopback, and the address that
+    was checked is the one to bind.  Raises `ValueError` with the reason and a way out.
+    """
+    host, port = parse_listen(listen)
+    if host.lower() == "localhost":
+        return "127.0.0.1", port
+    try:
+        addresses = [str(ipaddress.ip_address(host))]
+    except ValueError:
+        addresses = _addresses(host)
+    for address in addresses:
+        if not _is_loopback(address):
+            tunnel = f"ssh -L {port or 8460}:127.0.0.1:{port or 8460} HOST"
+            raise ValueError(
+                f"refusing to listen on {shown(listen)}, which others can reach: {_WITHOUT_LOGIN}"
+                f" ({tunnel})"
+            )
+    return addresses[0], port
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed.is_loopback
+
+
+def _addresses(name: str) -> list[str]:
+    """Every address of a name.  The resolver has no deadline of its own, so it gets a thread."""
+    found: list[str] = []
+    reason = ["the resolver gave no answer in time"]
+
+    def look_up() -> None:
+        try:
+            answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason[0] = getattr(error, "strerror", None) or "no such name"
+            return
+        found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+    thread = threading.Thread(target=look_up, name="look-up", daemon=True)
+    thread.start()
+    thread.join(LOOKUP_SECONDS)
+    if not found:
+        raise ValueError(f"cannot resolve {shown(name)} to listen on it: {reason[0]}")
+    return list(found)
+
+
+def listen_address(value: str) -> str:
+    """A listen address as it is.  Raises `ValueError` where it is none, or not loopback."""
+    require_loopback(value)
+    return value
+
+
+def public_address(value: str) -> str:
+    """A public URL without a closing slash.  Raises `ValueError` where it is none."""
+    complaint = f'expected a URL such as "https://monitor.example.com", got {shown(value)}'
+    if len(value) > URL_CHARACTERS or _URL.match(value) is None:
+        raise ValueError(complaint)
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise ValueError(complaint) from None
+    if not host or port == 0:
+        raise ValueError(complaint)
+    if "@" in url.netloc:
+        # The value itself is left out, because a password may stand in it.
+        raise ValueError("expected a URL without a user name or password")
+    if _HOST.match(url.netloc) is None:
+        raise ValueError(complaint)
+    if url.path not in ("", "/") or "?" in value or "#" in value:
+        raise ValueError(f"{complaint}: it ends after the host and port")
+    return value.rstrip("/")
+
+
+def host_header(value: str) -> str:
+    """A host name, perhaps with a port.  Raises `ValueError` where it is none."""
+    match = _HOST.match(value)
+    if match is None or int(match[1] or 0) > 65_535:
+        raise ValueError(f'expected a host such as "monitor.example.com", got {shown(value)}')
+    return value.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the server listens, keeps its data, and what it is called."""
+
+    listen: Annotated[str, Check(listen_address)] = "127.0.0.1:8460"
+    """HOST:PORT; port 0 picks a free one.  Loopback only, for now."""
+    data_dir: Path | None = None
+    """Where the databases are; by default the place for this user."""
+    public_url: Annotated[str, Check(public_address)] | None = None
+    """What people type; its host is allowed in requests."""
+    allowed_hosts: tuple[Annotated[str, Check(host_header)], ...] = ()
+    """Further values of the Host header that are answered."""
+
+    @property
+    def extra_hosts(self) -> tuple[str, ...]:
+        """`allowed_hosts` and the host (with its port, if any) that `public_url` implies."""
+        if self.public_url is None:
+            return self.allowed_hosts
+        return tuple(dict.fromkeys((*self.allowed_hosts, urlsplit(self.public_url).netloc.lower())))

@@ -1,0 +1,185 @@
+"""The edge: what every request must pass, and what every response carries when it leaves.
+
+It is plain ASGI around the application, so that nothing behind it can forget it: Host allow
+list, HTTP/1.1 only, limits on URL and headers, no body where none belongs, security headers
+on everything, one log line for every request that failed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import structlog
+
+from monitor.errors import excerpt
+from monitor.web.problems import CONTENT_TYPE, Problem, of_status
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LONGEST_URL_BYTES = 8 * 1024
+LONGEST_HEADERS_BYTES = 72 * 1024
+MOST_HEADERS = 100
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that some route may answer; all others are refused here."""
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "manifest-src 'self'; require-trusted-types-for 'script'; trusted-types monitor"
+)
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
+
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
+
+
+class Edge:
+    """Wraps an ASGI application.  `allowed_hosts` are host names without port.
+
+    Loopback addresses and ``localhost`` are always allowed, on any port, so that an SSH tunnel
+    works; everything else must be named.
+    """
+
+    def __init__(self, application: Application, allowed_hosts: Iterable[str]) -> None:
+        self._application = application
+        self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._log = structlog.stdlib.get_logger("monitor.web")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope."""
+        if scope["type"] == "lifespan":
+            await self._application(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _completed(message.get("headers", ()))
+            await send(message)
+
+        problem, close = self._refusal(scope)
+        if problem is not None:
+            await _answer(sending, problem, close=close, head=scope["method"] == "HEAD")
+        else:
+            await self._application(scope, receive, sending)
+        if status >= 400:
+            self._log.log(
+                40 if status >= 500 else 20,
+                "request failed",
+                method=excerpt(scope["method"]),
+                path=excerpt(scope["path"]),
+                status=status,
+                seconds=round(time.perf_counter() - started, 4),
+            )
+
+    def _refusal(self, scope: Scope) -> tuple[Problem | None, bool]:
+        """Why this request goes no further, and whether its connection must end."""
+        headers = scope["headers"]
+        if scope["http_version"] not in {"1.0", "1.1"}:
+            return of_status(505, "this server speaks HTTP/1.1"), True
+        url_bytes = len(scope["raw_path"]) + len(scope["query_string"]) + 1
+        if url_bytes > LONGEST_URL_BYTES:
+            return _limited(414, f"the URL has {url_bytes} bytes", LONGEST_URL_BYTES), True
+        if len(headers) > MOST_HEADERS:
+            return _limited(431, f"the request has {len(headers)} headers", MOST_HEADERS), True
+        header_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
+        if header_bytes > LONGEST_HEADERS_BYTES:
+            detail = f"the headers have {header_bytes} bytes"
+            return _limited(431, detail, LONGEST_HEADERS_BYTES), True
+        if (problem := self._bad_host(headers)) is not None:
+            return problem, False
+        if scope["method"] not in METHODS:
+            return of_status(501 if scope["method"] not in {"TRACE", "CONNECT"} else 405), True
+        return _bad_body(scope["method"], headers)
+
+    def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1:
+            detail = "a request has exactly one Host header"
+            return of_status(400, detail, "bad_host")
+        text = hosts[0].decode("latin-1").lower()
+        found = _HOST.fullmatch(text)
+        if found is None or (found[2] is not None and not 0 < int(found[2]) < 65_536):
+            return of_status(400, "the Host header is not a host and a port", "bad_host")
+        host = found[1]
+        if host in self._allowed or is_loopback(host):
+            return None
+        detail = (
+            f"this server does not answer to the name {excerpt(host)}; "
+            "add it to [server] allowed_hosts"
+        )
+        return of_status(421, detail)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a Host header's name is this machine's own: localhost or a loopback address."""
+    if host in {"localhost", "localhost."}:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _limited(status: int, detail: str, limit: int) -> Problem:
+    plain = of_status(status, detail)
+    return Problem(title=plain.title, status=status, detail=detail, code=plain.code, limit=limit)
+
+
+def _bad_body(method: str, headers: list[tuple[bytes, bytes]]) -> tuple[Problem | None, bool]:
+    lengths = [value for name, value in headers if name == b"content-length"]
+    encoded = any(name == b"transfer-encoding" for name, _ in headers)
+    if encoded and lengths:
+        detail = "Content-Length and Transfer-Encoding exclude each other"
+        return of_status(400, detail, "bad_framing"), True
+    if method in {"GET", "HEAD"} and (encoded or any(value.strip(b"0") for value in lengths)):
+        return of_status(400, f"a {method} request has no body", "unexpected_body"), True
+    return None, False
+
+
+def _completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A response's headers with ours added where they are missing."""
+    found = [(bytes(name), bytes(value)) for name, value in headers]
+    names = {name.lower() for name, _ in found}
+    found += [(name, value) for name, value in SECURITY_HEADERS if name not in names]
+    if b"cache-control" not in names:
+        found.append((b"cache-control", b"no-store"))
+    return found
+
+
+async def _answer(send: Send, problem: Problem, *, close: bool, head: bool) -> None:
+    body = problem.encoded()
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    if problem.status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})

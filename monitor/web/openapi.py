@@ -1,0 +1,112 @@
+"""The OpenAPI document, made from the table of operations that the application also serves.
+
+An operation says everything once: route, handler, parameters, answers.  Schemas come from the
+answers' msgspec types, so the document cannot say other than what is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from quart import Response
+
+from monitor.web.problems import CONTENT_TYPE, Problem
+
+Handler = Callable[..., Awaitable[Response]]
+
+_REF = "#/components/schemas/{name}"
+_PLACEHOLDER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an operation."""
+
+    name: str
+    help: str
+    place: str = "query"
+    required: bool = False
+    repeated: bool = False
+    schema: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route of the API.
+
+    `rule` is the route as the application writes it, `answer` the type of its 200 (a msgspec
+    type, or a media type's name for anything that is not JSON), `problems` the statuses of the
+    errors that it may answer.
+    """
+
+    method: str
+    rule: str
+    name: str
+    summary: str
+    handler: Handler
+    answer: Any
+    parameters: tuple[Parameter, ...] = ()
+    problems: tuple[int, ...] = ()
+
+
+def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these operations."""
+    types = [operation.answer for operation in operations if not isinstance(operation.answer, str)]
+    _, schemas = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = _PLACEHOLDER.sub(r"{\1}", operation.rule)
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Awoooi Monitor",
+            "version": version,
+            "description": "Hosts, their history and the event stream. Times are unix seconds.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    answers: dict[str, Any] = {
+        "200": {"description": "What was asked for.", "content": _content(operation.answer)}
+    }
+    for status in (*operation.problems, 421):
+        (schema,), _ = msgspec.json.schema_components([Problem], ref_template=_REF)
+        answers[str(status)] = {
+            "description": "Why not.",
+            "content": {CONTENT_TYPE: {"schema": schema}},
+        }
+    return {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [_parameter(parameter) for parameter in operation.parameters],
+        "responses": answers,
+    }
+
+
+def _content(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {answer: {"schema": {"type": "string"}}}
+    (schema,), _ = msgspec.json.schema_components([answer], ref_template=_REF)
+    return {"application/json": {"schema": schema}}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": parameter.schema}
+    if parameter.repeated:
+        schema = {"type": "array", "items": schema}
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.help,
+        "required": parameter.required or parameter.place == "path",
+        "schema": schema,
+    }

@@ -1,0 +1,141 @@
+"""The listener and Hypercorn: how the application meets the network, and how it leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIFramework
+
+from monitor.errors import StartError
+from monitor.web.edge import Application
+
+BACKLOG = 4_096
+"""Connections waiting to be accepted: a reconnect storm must not be refused (STREAM 3.4)."""
+
+SEND_BUFFER_BYTES = 32 * 1024
+"""What the kernel holds for a reader that does not read (STREAM 3.4)."""
+
+USER_TIMEOUT_MILLISECONDS = 10_000
+"""How long sent bytes may stay unacknowledged before the peer counts as gone."""
+
+KEEPALIVE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 15, 5, 3
+
+LONGEST_INCOMPLETE_BYTES = 256 * 1024
+"""Of a request's head.  Above the edge's own limits, so that those answer with a reason."""
+
+GOODBYE_SECONDS = 1.0
+"""How long open connections get to read what is queued once the server stops."""
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A listening socket with the options that every connection inherits.
+
+    Raises `StartError` where the address cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}: {error.strerror or error}") from None
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", KEEPALIVE_SECONDS),
+            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_SECONDS),
+            ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+            ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
+        ):
+            if hasattr(socket, name):
+                listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            detail = f"the address {host}:{port} is in use; stop what holds it, or pass --listen"
+            raise StartError(detail) from None
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listening.setblocking(False)
+    return listening
+
+
+def url(listening: socket.socket) -> str:
+    """Where a listener is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(
+    application: Application,
+    listening: socket.socket,
+    shutdown: Callable[[], Awaitable[None]],
+) -> None:
+    """Serve until `shutdown` returns, which it does after it has ended the streams.
+
+    Hypercorn waits for every connection to close; one whose peer does not read would keep it
+    for ever (STREAM 3.2), so what is left after `GOODBYE_SECONDS` is shut down for it.
+    """
+    local = listening.getsockname()
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.backlog = BACKLOG
+    config.alpn_protocols = ["http/1.1"]
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("monitor.http")
+    config.graceful_timeout = GOODBYE_SECONDS
+    config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
+    config.websocket_max_message_size = 4 * 1024 * 1024
+    stopping = asyncio.Event()
+
+    async def trigger() -> None:
+        await shutdown()
+        stopping.set()
+
+    async def reap() -> None:
+        await stopping.wait()
+        await asyncio.sleep(GOODBYE_SECONDS)
+        end_connections(local)
+
+    reaper = asyncio.create_task(reap(), name="connection-reaper")
+    try:
+        await hypercorn_serve(
+            cast("ASGIFramework", application), config, shutdown_trigger=trigger, mode="asgi"
+        )
+    finally:
+        reaper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reaper
+
+
+def end_connections(local: tuple[object, ...]) -> int:
+    """Shut down every connection that this process accepted on an address; how many there were.
+
+    It goes by descriptor, because Hypercorn does not say which transports it has.
+    """
+    ended = 0
+    for name in list(Path("/dev/fd").iterdir()):
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = int(name.name)
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
+                if connection.getsockname()[1] == local[1] and connection.getpeername():
+                    connection.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+    return ended
