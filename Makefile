@@ -34,15 +34,17 @@ run: run-environment browser-packages
 test: dev-environment browser-packages chromium
 	@$(bin)/python -m pytest $(ARGS)
 
+# Every step runs, so that one look shows every fault.
 check: dev-environment
-	@$(bin)/ruff format --check --quiet . || { echo 'make format mends what is not in form: '; \
-		$(bin)/ruff format --check .; exit 1; }
-	@$(bin)/ruff check --quiet .
-	@$(bin)/mypy --no-error-summary
-	@$(bin)/lint-imports --no-timings >.cache/lint-imports.txt 2>&1 || \
-		{ cat .cache/lint-imports.txt; exit 1; }
-	@$(bin)/python tools/check_sources.py
-	@echo 'check: clean'
+	@faults=; \
+	$(bin)/ruff format --check --quiet --output-format concise . || faults="$$faults format"; \
+	$(bin)/ruff check --quiet . || faults="$$faults lint"; \
+	$(bin)/python -m mypy --no-error-summary || faults="$$faults types"; \
+	$(bin)/lint-imports --no-logo >.cache/floors.txt 2>&1 || \
+		{ cat .cache/floors.txt; faults="$$faults floors"; }; \
+	$(bin)/python tools/check_sources.py || faults="$$faults sources"; \
+	if [ -n "$$faults" ]; then echo "make check found faults in:$$faults" >&2; exit 1; fi; \
+	echo 'make check: clean'
 
 format: dev-environment
 	@$(bin)/ruff check --quiet --fix-only .

@@ -66,7 +66,7 @@ need_venv() {
 standing() {
     [ -f .venv/identity ] && new_enough .venv/bin/python || return 1
     [ "$(sed -n 1p .venv/identity)" = "$PWD" ] || return 1
-    [ -z "${PYTHON:-}" ] || [ "$(identity "$PYTHON")" = "$(sed -n 2p .venv/identity)" ]
+    [ -z "${PYTHON:-}" ] || [ "$(identity "$PYTHON" 2>/dev/null)" = "$(sed -n 2p .venv/identity)" ]
 }
 
 stamp_of() {

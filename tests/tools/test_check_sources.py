@@ -116,13 +116,3 @@ def test_a_lock_of_pip_has_hashes_and_no_address(tmp_path: Path) -> None:
     assert faults(tmp_path, "requirements.lock", "--extra-index-url x\n" + good) == [
         "has an address or an option"
     ]
-
-
-def test_this_checkout_passes() -> None:
-    root = check_sources.ROOT
-    found = [
-        (path, fault)
-        for path in check_sources.tracked(root)
-        for fault in check_sources.faults_of(root, path)
-    ]
-    assert found == []
