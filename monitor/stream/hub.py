@@ -145,6 +145,20 @@ class EventPublisher:
         self._dirty.set()
 
     async def _follow(self) -> None:
+        while True:
+            try:
+                await self._follow_from_here()
+            except Gap:
+                # The log let go of events before we read them: readers that are behind find
+                # the gap themselves when they look into the log.
+                self._ring.clear()
+                self._tailed = await self._log.last()
+                for client in self._clients:
+                    client.wake.set()
+            else:
+                return
+
+    async def _follow_from_here(self) -> None:
         async for event in self._log.tail(self._tailed):
             encoded = encode_event(event, self._log.epoch)
             self._ring.append(_Ringed(event.sequence, event.topics, encoded))

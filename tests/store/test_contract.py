@@ -1,0 +1,118 @@
+"""What every series store does; one more parameter for each store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from monitor.model import key
+from monitor.ports import SeriesStore
+from monitor.store.memory import BLOCK_ROWS, LONGEST_SECONDS, MemoryStore, lasts
+from tests.frames import frame, snapshot
+
+IO = key("system.disk.io", device="vda", direction="read")
+STORES: list[Callable[[], SeriesStore]] = [MemoryStore]
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest) -> SeriesStore:
+    made: SeriesStore = request.param()
+    return made
+
+
+async def test_a_range_gives_back_what_was_kept(store: SeriesStore) -> None:
+    await store.append([frame(100 + n, {"a": n, "b": -n}) for n in range(300)])
+    found = await store.range("web-1", ["b", "a"], 100, 400, 300)
+    assert found.step_seconds == 1
+    assert found.starts.tolist() == list(range(100, 400))
+    b, a = found.series
+    assert (a.key, b.key) == ("a", "b")
+    assert a.average.tolist() == list(range(300))
+    assert b.minimum.tolist() == [-n for n in range(300)]
+
+
+async def test_a_wide_range_is_cut_into_at_most_the_points_asked_for(store: SeriesStore) -> None:
+    await store.append([frame(1000 + n, {"a": n % 10}) for n in range(600)])
+    found = await store.range("web-1", ["a"], 1000, 1600, 60)
+    assert len(found.starts) <= 60
+    assert found.step_seconds == 10
+    assert set(found.series[0].minimum) == {0}
+    assert set(found.series[0].maximum) == {9}
+    assert set(found.series[0].average) == {4.5}
+
+
+async def test_a_counter_comes_as_its_rate_and_raw_as_it_is(store: SeriesStore) -> None:
+    await store.append([frame(100 + n, {IO: 1000 * n}) for n in range(10)])
+    rated = (await store.range("web-1", [IO], 105, 110, 5)).series[0]
+    assert rated.average.tolist() == [1000] * 5
+    counted = (await store.range("web-1", [IO], 105, 110, 5, raw=True)).series[0]
+    assert counted.average.tolist() == [5000, 6000, 7000, 8000, 9000]
+
+
+async def test_what_was_not_observed_is_absent(store: SeriesStore) -> None:
+    await store.append([frame(at, {"a": 1}) for at in (100, 101, 105)])
+    found = (await store.range("web-1", ["a", "never"], 100, 106, 6)).series
+    np.testing.assert_array_equal(found[0].average, [1, 1, math.nan, math.nan, math.nan, 1])
+    assert np.isnan(found[1].average).all()
+    assert np.isnan((await store.range("nobody", ["a"], 100, 106, 6)).series[0].average).all()
+
+
+async def test_a_series_outlives_a_change_of_schema(store: SeriesStore) -> None:
+    await store.append([frame(100, {"a": 1}), frame(101, {"b": 5, "a": 2}), frame(102, {"b": 6})])
+    found = (await store.range("web-1", ["a", "b"], 100, 103, 3)).series
+    np.testing.assert_array_equal(found[0].average, [1, 2, math.nan])
+    np.testing.assert_array_equal(found[1].average, [math.nan, 5, 6])
+    assert await store.series("web-1") == ("a", "b")
+
+
+async def test_a_frame_that_is_stored_twice_is_stored_once(store: SeriesStore) -> None:
+    await store.append([frame(100, {"a": 1})])
+    await store.append([frame(100, {"a": 1})])
+    found = (await store.range("web-1", ["a"], 100, 101, 1)).series[0]
+    assert found.average.tolist() == [1]
+
+
+async def test_hosts_are_kept_apart(store: SeriesStore) -> None:
+    await store.append([frame(100, {"a": 1}, "one"), frame(100, {"a": 2}, "two")])
+    assert (await store.range("two", ["a"], 100, 101, 1)).series[0].average.tolist() == [2]
+
+
+async def test_a_table_is_found_by_the_instant(store: SeriesStore) -> None:
+    for at in (100.0, 110.0):
+        await store.put_snapshot(snapshot(at, "processes", {"pid": int(at)}))
+    assert await store.snapshot_at("web-1", "processes", 99) is None
+    for at, pid in ((100, 100), (109.9, 100), (110, 110), (500, 110)):
+        found = await store.snapshot_at("web-1", "processes", at)
+        assert found is not None
+        assert found.rows[0]["pid"] == pid
+    assert await store.snapshot_at("web-1", "other", 500) is None
+
+
+async def test_memory_lets_the_oldest_go_when_it_is_full() -> None:
+    row = 8 * 101
+    store = MemoryStore(most_bytes=row * BLOCK_ROWS * 4)
+    values = {f"s{number}": 1.0 for number in range(100)}
+    await store.append([frame(at, values) for at in range(BLOCK_ROWS * 10)])
+    end = BLOCK_ROWS * 10
+    found = (await store.range("web-1", ["s7"], 0, end, end)).series[0]
+    kept = int(np.isfinite(found.average).sum())
+    assert BLOCK_ROWS * 3 <= kept <= BLOCK_ROWS * 4
+    assert np.isfinite(found.average[-kept:]).all()
+
+
+async def test_memory_keeps_nothing_older_than_its_longest_time() -> None:
+    store = MemoryStore()
+    await store.append([frame(at * 10, {"a": 1}) for at in range(2000)])
+    found = (await store.range("web-1", ["a"], 0, 20_000, 2000)).series[0]
+    age = 20_000 - 10 * int(np.flatnonzero(~np.isnan(found.average))[0])
+    assert LONGEST_SECONDS <= age <= LONGEST_SECONDS + 10 * BLOCK_ROWS + 10
+
+
+@pytest.mark.parametrize(
+    ("series", "interval", "at_least"), [(370, 1.0, 3600), (10_000, 1.0, 300), (0, 1.0, 3600)]
+)
+def test_how_long_memory_lasts_can_be_told(series: int, interval: float, at_least: float) -> None:
+    assert LONGEST_SECONDS >= lasts(series, interval) >= at_least

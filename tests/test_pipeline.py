@@ -1,0 +1,108 @@
+"""Accept and tick: the order of the flow."""
+
+from __future__ import annotations
+
+from monitor.core.state import LiveState
+from monitor.log.memory import MemoryLog
+from monitor.model import Event, HostStatus
+from monitor.pipeline import PAUSE_SECONDS, Pipeline
+from monitor.store.memory import MemoryStore
+from tests.frames import frame, snapshot
+
+
+class House:
+    """A pipeline with its rooms, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.state = LiveState()
+        self.store = MemoryStore()
+        self.log = MemoryLog()
+        self.offered = 0
+        self.pipeline = Pipeline(self.state, self.store, self.log, self._offer, lambda: self.now)
+
+    def _offer(self) -> None:
+        self.offered += 1
+
+    async def accept(self, at: float, value: float = 1, host: str = "web-1") -> None:
+        await self.pipeline.accept(frame(at, {"a": value}, host), [])
+
+    async def live(self, seconds: int, host: str | None = "web-1") -> None:
+        """Let time pass second by second, with or without frames."""
+        for _ in range(seconds):
+            self.now += 1
+            if host:
+                await self.accept(self.now, host=host)
+            await self.pipeline.tick(self.now)
+
+    async def told(self) -> list[tuple[object, object, object]]:
+        events: list[Event] = (await self.log.read(0, None, 1000))[0]
+        return [(one.data["host"], one.data["was"], one.data["status"]) for one in events]
+
+
+async def test_a_frame_is_stored_folded_and_offered() -> None:
+    house = House()
+    await house.pipeline.accept(frame(1000, {"a": 7}), [snapshot(1000, "processes", {"pid": 1})])
+    stored = (await house.store.range("web-1", ["a"], 1000, 1001, 1)).series[0]
+    assert stored.average.tolist() == [7]
+    assert house.state.hosts["web-1"].metrics() == {"a": 7}
+    assert await house.store.snapshot_at("web-1", "processes", 1000) is not None
+    assert house.offered == 1
+
+
+async def test_a_frame_that_is_not_newer_stays_out_of_live_state() -> None:
+    house = House()
+    await house.accept(1000, 5)
+    await house.accept(999, 4)
+    await house.accept(1000, 3)
+    assert house.state.hosts["web-1"].metrics() == {"a": 5}
+    assert house.offered == 1
+
+
+async def test_a_host_comes_goes_stale_goes_down_and_returns_each_told_once() -> None:
+    house = House()
+    await house.live(5)
+    await house.live(120, host=None)
+    await house.live(5)
+    assert await house.told() == [
+        ("web-1", None, "up"),
+        ("web-1", "up", "stale"),
+        ("web-1", "stale", "down"),
+        ("web-1", "down", "up"),
+    ]
+    assert house.state.hosts["web-1"].status is HostStatus.UP
+
+
+async def test_one_silent_host_says_nothing_of_another() -> None:
+    house = House()
+    await house.live(3, "one")
+    await house.live(30, "two")
+    assert ("one", "up", "stale") in await house.told()
+    assert house.state.hosts["two"].status is HostStatus.UP
+
+
+async def test_a_server_that_stood_still_blames_no_host() -> None:
+    house = House()
+    await house.live(5)
+    house.now += 300
+    await house.pipeline.tick(house.now)
+    await house.live(int(PAUSE_SECONDS), host=None)
+    assert await house.told() == [("web-1", None, "up")]
+    await house.live(60, host=None)
+    assert (await house.told())[-1] == ("web-1", "stale", "down")
+
+
+async def test_now_never_goes_back() -> None:
+    house = House()
+    await house.live(5)
+    await house.pipeline.tick(house.now - 3600)
+    await house.live(30, host=None)
+    assert await house.told() == [("web-1", None, "up"), ("web-1", "up", "stale")]
+
+
+async def test_an_event_is_heard_on_the_fleet_and_on_its_host() -> None:
+    house = House()
+    await house.live(1)
+    event = (await house.log.read(0, None, 10))[0][0]
+    assert event.topics == ("fleet", "host:web-1")
+    assert event.data["reason"] == "first frame"
