@@ -85,9 +85,21 @@ def test_an_event_at_the_limit_passes_and_one_over_it_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7", "-1", f"{EPOCH}-", f"{EPOCH}--1", f"{EPOCH}-01", f"{EPOCH.upper()}-7", "x" * 65536,
-     f"{EPOCH}-7\n", "ffffffffffffffff-7", f"{EPOCH}-\N{ARABIC-INDIC DIGIT SEVEN}", f"{EPOCH}-" + "9" * 30],
-)  # fmt: skip
+    [
+        "",
+        "7",
+        "-1",
+        f"{EPOCH}-",
+        f"{EPOCH}--1",
+        f"{EPOCH}-01",
+        f"{EPOCH.upper()}-7",
+        "x" * 65_536,
+        f"{EPOCH}-7\n",
+        "ffffffffffffffff-7",
+        f"{EPOCH}-\N{ARABIC-INDIC DIGIT SEVEN}",
+        f"{EPOCH}-" + "9" * 30,
+    ],
+)
 def test_a_position_of_another_kind_is_none_of_ours(text: str) -> None:
     assert parse_position(text, EPOCH) is None
 
