@@ -89,8 +89,12 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of 1440 by 900 in which nothing may go wrong unseen."""
+async def page(browser: Browser, start_server: StartServer) -> AsyncIterator[Page]:
+    """A page of 1440 by 900 in which nothing may go wrong unseen.
+
+    It asks for `start_server` only to be closed before any server ends: a page that loses
+    its stream complains, and rightly.
+    """
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(ACTION_MILLISECONDS)
     opened = await context.new_page()

@@ -96,6 +96,8 @@ def test_the_wheel_alone_serves_from_another_folder_with_an_empty_environment(
         request = urllib.request.Request(server.url + "/", headers={"Accept": "text/html"})
         with urllib.request.urlopen(request, timeout=10) as reply:
             page = reply.read().decode()
+    except OSError as fault:
+        pytest.fail(f"{fault}; the server said:\n{server.said()}")
     finally:
         status = server.end()
     assert "REACHED INTO THE CHECKOUT" not in server.said()
