@@ -24,7 +24,7 @@ URL_CHARACTERS = 2048
 """The longest public URL."""
 
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})\Z")
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?\Z")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})\Z")
 _URL = re.compile(r"https?://[!-~]+\Z")
 
 _WITHOUT_LOGIN = (
@@ -125,7 +125,7 @@ def public_address(value: str) -> str:
     if "@" in url.netloc:
         # The value itself is left out, because a password may stand in it.
         raise ValueError("expected a URL without a user name or password")
-    if _HOST.match(url.netloc) is None:
+    if _HOST.match(re.sub(r":[0-9]{1,5}\Z", "", url.netloc)) is None:
         raise ValueError(complaint)
     if url.path not in ("", "/") or "?" in value or "#" in value:
         raise ValueError(f"{complaint}: it ends after the host and port")
@@ -133,10 +133,11 @@ def public_address(value: str) -> str:
 
 
 def host_header(value: str) -> str:
-    """A host name, perhaps with a port.  Raises `ValueError` where it is none."""
-    match = _HOST.match(value)
-    if match is None or int(match[1] or 0) > 65_535:
-        raise ValueError(f'expected a host such as "monitor.example.com", got {shown(value)}')
+    """A host name, which stands for all its ports.  Raises `ValueError` where it is none."""
+    if _HOST.match(value) is None:
+        raise ValueError(
+            f'expected a host without a port such as "monitor.example.com", got {shown(value)}'
+        )
     return value.lower()
 
 
@@ -151,11 +152,4 @@ class ServerConfig:
     public_url: Annotated[str, Check(public_address)] | None = None
     """What people type; its host is allowed in requests."""
     allowed_hosts: tuple[Annotated[str, Check(host_header)], ...] = ()
-    """Further values of the Host header that are answered."""
-
-    @property
-    def extra_hosts(self) -> tuple[str, ...]:
-        """`allowed_hosts` and the host (with its port, if any) that `public_url` implies."""
-        if self.public_url is None:
-            return self.allowed_hosts
-        return tuple(dict.fromkeys((*self.allowed_hosts, urlsplit(self.public_url).netloc.lower())))
+    """Further names, on any port, that the Host header may hold."""

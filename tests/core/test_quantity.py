@@ -146,7 +146,7 @@ def test_seconds_round_trip(number: str, unit: str) -> None:
     assert parse_seconds(format_seconds(seconds)) == seconds
 
 
-@given(st.integers(0, 10**15), st.sampled_from(sorted(BYTES_UNITS)))
+@given(st.integers(0, 10**15 - 1), st.sampled_from(sorted(BYTES_UNITS)))
 def test_bytes_round_trip(number: int, unit: str) -> None:
     """It must be that a size is printed as something that reads as the same."""
     size = min(parse_bytes(f"{number}{unit}"), 10**15 - 1)

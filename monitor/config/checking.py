@@ -1,0 +1,234 @@
+"""Holds a document against the rooms' Config classes and says every fault at once.
+
+The rooms write plain dataclasses with marks (`monitor.core.quantity`); here, and nowhere
+else, the marks become pydantic's validators, because pydantic reports all faults of a
+document together, each with its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+
+from monitor.collect.subjects import COLLECTOR_NAMES
+from monitor.config.files import Complaint, Document
+from monitor.core import quantity
+from monitor.core.quantity import Between, Check, Quantity, shown
+from monitor.core.toml_lines import KeyPath
+
+GUESS_CHARACTERS = 64
+"""Longer names are not compared with the known ones: it is slow, and they are no slips."""
+
+MOST_GUESSES = 100
+"""For how many unknown keys a known one is sought."""
+
+_PARSE: dict[Quantity, Callable[[object], float]] = {
+    Quantity.SECONDS: quantity.parse_seconds,
+    Quantity.BYTES: quantity.parse_bytes,
+    Quantity.RATIO: quantity.parse_ratio,
+}
+_FORMAT: dict[Quantity | None, Callable[[Any], str]] = {
+    Quantity.SECONDS: quantity.format_seconds,
+    Quantity.BYTES: quantity.format_bytes,
+    Quantity.RATIO: quantity.format_ratio,
+    None: str,
+}
+_EXPECTED = {
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "tuple_type": "a list",
+    "model_type": "a table",
+    "mapping_type": "a table",
+    "dict_type": "a table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _RelativePath:
+    """A path as it was written, and the folder that it is relative to."""
+
+    text: str
+    folder: Path
+
+
+def sections(root: type) -> dict[str, type]:
+    """The Config class of each section of `root`."""
+    hints: dict[str, type] = typing.get_type_hints(root)
+    return {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
+
+def check(root: type, document: Document, complaints: list[Complaint]) -> dict[str, Any]:
+    """One Config object a section; complaints are added for whatever is wrong."""
+    rooms = sections(root)
+    models = {name: _model(room) for name, room in rooms.items()}
+    _resolve(document, rooms)
+    definitions: dict[str, Any] = {name: (model, None) for name, model in models.items()}
+    whole = pydantic.create_model(
+        "Whole", __config__=pydantic.ConfigDict(extra="forbid"), **definitions
+    )
+    try:
+        checked = whole.model_validate(document.table)
+    except pydantic.ValidationError as error:
+        known: dict[KeyPath, list[str]] = {(): list(rooms)}
+        known.update({(name,): list(models[name].model_fields) for name in rooms})
+        for number, fault in enumerate(error.errors(include_url=False)):
+            path = _path(fault["loc"], document)
+            sentence = _sentence(fault, path, known if number < MOST_GUESSES else {})
+            complaints.append(Complaint(document.origin(path), path, sentence))
+        _check_disabled(document, complaints)
+        return {}
+    _check_disabled(document, complaints)
+    values: dict[str, Any] = {}
+    for name, room in rooms.items():
+        given = getattr(checked, name)
+        set_fields = given.model_fields_set if given is not None else ()
+        values[name] = room(**{field: getattr(given, field) for field in set_fields})
+    return values
+
+
+def _check_disabled(document: Document, complaints: list[Complaint]) -> None:
+    """Names of collectors are known only here, where the collectors may be seen."""
+    collect = document.table.get("collect")
+    disabled = collect.get("disabled") if isinstance(collect, dict) else None
+    for number, name in enumerate(disabled if isinstance(disabled, list) else []):
+        if isinstance(name, str) and name not in COLLECTOR_NAMES:
+            path: KeyPath = ("collect", "disabled", number)
+            guess = _guess(name, list(COLLECTOR_NAMES)) if number < MOST_GUESSES else ""
+            sentence = f"there is no collector {shown(name)}{guess}"
+            complaints.append(Complaint(document.origin(path), path, sentence))
+
+
+def _resolve(document: Document, rooms: dict[str, type]) -> None:
+    """Tell each written path the folder of the file that says it."""
+    for name, room in rooms.items():
+        table = document.table.get(name)
+        if not isinstance(table, dict):
+            continue
+        for key, hint in typing.get_type_hints(room).items():
+            if Path in (hint, *typing.get_args(hint)) and isinstance(table.get(key), str):
+                table[key] = _RelativePath(table[key], document.origin((name, key)).folder)
+
+
+def _model(room: type) -> type[pydantic.BaseModel]:
+    """A pydantic model with the fields of a room's Config class, for checking only."""
+    hints = typing.get_type_hints(room, include_extras=True)
+    definitions: dict[str, Any] = {
+        field.name: (_validated(hints[field.name]), None) for field in fields(room)
+    }
+    return pydantic.create_model(
+        room.__name__, __config__=pydantic.ConfigDict(extra="forbid"), **definitions
+    )
+
+
+def _validated(hint: Any) -> Any:
+    """A field's type with its marks turned into validators; nothing is converted silently."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _marked(arguments[0], list(arguments[1:]))
+    if origin in (types.UnionType, typing.Union):
+        # TOML has no null: a key that may be None is a key that may be left out.
+        (only,) = (argument for argument in arguments if argument is not type(None))
+        return _validated(only)
+    if hint is Path:
+        return Annotated[Path, pydantic.BeforeValidator(_as_path)]
+    if hint in (str, bool, int, float):
+        return Annotated[hint, pydantic.Strict()]
+    if origin is None or origin is typing.Literal:
+        return hint
+    return origin[tuple(arg if arg is ... else _validated(arg) for arg in arguments)]
+
+
+def _marked(base: Any, marks: list[Any]) -> Any:
+    measured = next((mark for mark in marks if isinstance(mark, Quantity)), None)
+    result = _validated(base)
+    for mark in marks:
+        match mark:
+            case Quantity():
+                bounds = next((each for each in marks if isinstance(each, Between)), None)
+                result = Annotated[result, pydantic.BeforeValidator(_parser(mark, bounds))]
+            case Between() if measured is None:
+                result = Annotated[result, pydantic.AfterValidator(_within(mark, None))]
+            case Check():
+                result = Annotated[result, pydantic.AfterValidator(mark.read)]
+            case _:
+                pass
+    return result
+
+
+def _parser(measured: Quantity, bounds: Between | None) -> Callable[[object], float]:
+    within = _within(bounds, measured) if bounds else None
+
+    def parse(value: object) -> float:
+        number = _PARSE[measured](value)
+        return within(number) if within else number
+
+    return parse
+
+
+def _within(bounds: Between, measured: Quantity | None) -> Callable[[float], float]:
+    write = _FORMAT[measured]
+
+    def within(value: float) -> float:
+        if not bounds.lowest <= value <= bounds.highest:
+            expected = f"{write(bounds.lowest)} to {write(bounds.highest)}"
+            raise ValueError(f"expected {expected}, got {write(value)}")
+        return value
+
+    return within
+
+
+def _as_path(value: object) -> Path:
+    if not isinstance(value, _RelativePath):
+        raise ValueError(f"expected a path in quotes, got {shown(value)}")  # noqa: TRY004  # pydantic gathers these
+    if not value.text or not value.text.isprintable():
+        raise ValueError(f"expected a path, got {shown(value.text)}")
+    if value.text.startswith("~"):
+        raise ValueError(f"{shown(value.text)}: ~ is not expanded; write the whole path")
+    return value.folder / value.text
+
+
+def _path(loc: tuple[int | str, ...], document: Document) -> KeyPath:
+    """Where pydantic found a fault, as a path of the document."""
+    if loc[-1:] == ("[key]",) and loc not in document.origins:
+        return loc[:-1]
+    return loc
+
+
+def _sentence(fault: Any, path: KeyPath, known: dict[KeyPath, list[str]]) -> str:
+    match fault["type"]:
+        case "value_error":
+            return str(fault["ctx"]["error"])
+        case "extra_forbidden":
+            return f"unknown key{_guess_key(path, known)}"
+        case "literal_error":
+            expected = fault["ctx"]["expected"].replace("'", '"')
+            return f"expected {expected}, got {shown(fault['input'])}"
+        case kind:
+            given = fault["input"]
+            written = given.text if isinstance(given, _RelativePath) else given
+            return f"expected {_EXPECTED.get(kind, kind)}, got {shown(written)}"
+
+
+def _guess_key(path: KeyPath, known: dict[KeyPath, list[str]]) -> str:
+    name = str(path[-1])
+    near = _guess(name, known.get(path[:-1], []))
+    if near or not known:
+        return near
+    homes = [section[0] for section, keys in known.items() if section and name in keys]
+    return f'; did you mean "{homes[0]}.{name}"?' if homes else ""
+
+
+def _guess(name: str, names: list[str]) -> str:
+    if len(name) > GUESS_CHARACTERS:
+        return ""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,99 @@
+"""Prints the effective configuration: every key, its value, and who set it."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from monitor.config.checking import sections
+from monitor.config.files import printable
+from monitor.config.settings import Settings, default_data_dir
+from monitor.core import quantity
+from monitor.core.quantity import Quantity
+
+MASK = '"***"'
+"""What stands for a secret."""
+
+_SECRET = re.compile(
+    r"passw(or)?d|passphrase|token|secret|credential|private|url_file|(api|access|tls)_?key",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+_UNSAFE = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+_FORMAT: dict[Quantity, typing.Callable[[Any], str]] = {
+    Quantity.SECONDS: quantity.format_seconds,
+    Quantity.BYTES: quantity.format_bytes,
+    Quantity.RATIO: quantity.format_ratio,
+}
+
+
+def render(settings: Settings) -> str:
+    """The settings as TOML, each key with a comment that says where it was set.
+
+    Secrets are masked by their key's name.  What is masked or unset aside, the text loads
+    as a configuration of the same meaning.
+    """
+    if settings.server.data_dir is None:
+        server = replace(settings.server, data_dir=default_data_dir())
+        settings = replace(settings, server=server)
+    files = ", ".join(printable(str(path)) for path in settings.files) or "none, all defaults"
+    lines = [f"# Files: {files}"]
+    for name, room in sections(Settings).items():
+        lines += ["", f"[{name}]"]
+        hints = typing.get_type_hints(room, include_extras=True)
+        section = getattr(settings, name)
+        for field in fields(room):
+            value = getattr(section, field.name)
+            for path, text in _entries(field.name, value, hints[field.name]):
+                origin = settings.origins.get(f"{name}.{path}", "default")
+                masked = MASK if _SECRET.search(path) and value is not None else text
+                lines.append(f"{_key(path, value)}{masked}  # {origin}")
+    return "\n".join(lines) + "\n"
+
+
+def _entries(name: str, value: Any, hint: Any) -> Iterator[tuple[str, str]]:
+    """The key and value to print; a table is one line a key, as each has its own origin."""
+    if isinstance(value, Mapping) and value:
+        for key in sorted(value):
+            yield f"{name}.{key}", _written(value[key], None)
+    else:
+        marks = getattr(hint, "__metadata__", ())
+        yield name, _written(value, next((m for m in marks if isinstance(m, Quantity)), None))
+
+
+def _key(path: str, value: Any) -> str:
+    if value is None:
+        return f"# {path} is not set"
+    return f"{path} = "
+
+
+def _written(value: Any, measured: Quantity | None) -> str:
+    if measured is not None and value is not None:
+        return f'"{_FORMAT[measured](value)}"'
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str() | Path():
+            return _quoted(str(value))
+        case tuple():
+            return f"[{', '.join(_written(item, None) for item in value)}]"
+        case Mapping():
+            return "{}"
+        case _:
+            return str(value)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string on one line."""
+
+    def escape(found: re.Match[str]) -> str:
+        character = found[0]
+        return f"\\{character}" if character in '"\\' else f"\\u{ord(character):04x}"
+
+    return f'"{_UNSAFE.sub(escape, text)}"'

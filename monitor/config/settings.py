@@ -1,0 +1,120 @@
+"""The settings, the places where they are looked for, and how they are loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from monitor.collect.config import CollectConfig, HostConfig
+from monitor.config.checking import check
+from monitor.config.files import Complaint, Origin, merged, printable
+from monitor.errors import ConfigError
+from monitor.logs import LoggingConfig
+from monitor.web.config import ServerConfig
+
+SYSTEM_CONFIG = Path("/etc/awoooi-monitor/config.toml")
+"""Where a package or an operator puts the configuration of a whole machine."""
+
+MOST_COMPLAINTS = 100
+"""How many complaints are told; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was configured, one attribute a section."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    host: HostConfig = field(default_factory=HostConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    files: tuple[Path, ...] = ()
+    """The files that were read, in the order in which they were merged."""
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Where each key was set, as ``file:line``; what is not here is a default."""
+
+
+def find(
+    explicit: Path | None, *, cwd: Path | None = None, system: Path = SYSTEM_CONFIG
+) -> Path | None:
+    """The file to load: the explicit one, ``./config.toml``, the machine's, or none.
+
+    Raises `ConfigError` where the explicit one does not exist.  One that exists and cannot
+    be read is found, so that `load` complains instead of passing it over.
+    """
+    folder = Path.cwd() if cwd is None else cwd
+    if explicit is not None:
+        if not _present(folder / explicit):
+            raise ConfigError([f"{printable(str(explicit))}: there is no such file"])
+        return explicit
+    if _present(folder / "config.toml"):
+        return Path("config.toml")
+    return system if _present(system) else None
+
+
+def load(
+    path: Path | None,
+    *,
+    cwd: Path | None = None,
+    overrides: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+) -> Settings:
+    """The settings of this file and those it includes; the defaults without one.
+
+    `overrides` are values from the command line: (section, key) to (option, value).  They
+    win over every file and are complained about by the option's name.  Relative paths in a
+    file are relative to it, those in an override to `cwd`.  Raises `ConfigError` with every
+    complaint there is, up to `MOST_COMPLAINTS`.
+    """
+    folder = Path.cwd() if cwd is None else cwd
+    complaints: list[Complaint] = []
+    document = merged(path, folder, complaints)
+    for (section, key), (option, value) in overrides.items():
+        table = document.table.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+            document.origins[section, key] = Origin(option, folder)
+    values = check(Settings, document, complaints)
+    if complaints:
+        raise ConfigError(_told(complaints))
+    origins = {
+        ".".join(map(str, path)): origin.short
+        for path, origin in document.origins.items()
+        if len(path) > 1
+    }
+    return Settings(**values, files=tuple(document.files), origins=MappingProxyType(origins))
+
+
+def default_data_dir() -> Path:
+    """Where the data are kept when nobody says otherwise: the machine's place, or the user's."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/awoooi-monitor")
+    try:
+        return Path.home() / ".local/state/awoooi-monitor"
+    except RuntimeError:
+        # A user without a home, as in a container started with a bare number.
+        raise ConfigError(
+            ["--data: this user has no home folder; say where to keep data"]
+        ) from None
+
+
+def _present(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _told(complaints: list[Complaint]) -> list[str]:
+    """The complaints as lines, in the order of the files, without repeats."""
+    names = list(dict.fromkeys(complaint.origin.name for complaint in complaints))
+    complaints.sort(key=lambda complaint: (names.index(complaint.origin.name), complaint.origin.at))
+    lines = list(dict.fromkeys(complaint.line for complaint in complaints))
+    if len(lines) > MOST_COMPLAINTS:
+        more = len(lines) - MOST_COMPLAINTS
+        return [*lines[:MOST_COMPLAINTS], f"… and {more} more complaints"]
+    return lines
