@@ -1,0 +1,255 @@
+"""One process and its files: /proc/PID/stat, io, status and cmdline.
+
+``stat`` and ``io`` are read every tick and their descriptors kept where the bound allows.  A
+descriptor belongs to the process and not to its number: once the process has ended, reading
+it fails, whoever has the number now.  A start time tells two processes of one number apart
+where nothing was kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from monitor.collect.secrets import command_line, escape
+
+STAT_BYTES = 2_048
+"""One stat line is shorter."""
+
+COMMAND_BYTES = 4_097
+"""One byte more than is looked at, so that a longer command line shows as cut."""
+
+KERNEL_THREAD = 0x0020_0000
+"""PF_KTHREAD of the kernel's include/linux/sched.h."""
+
+IDLE_IO_TICKS = 5
+"""A process that has not run since the last tick has its io read every so many ticks only."""
+
+IDENTITY_SECONDS = 30.0
+"""How often user and command line are read anew: programs change their titles."""
+
+_KERNEL_STATES = {
+    b"R": "running",
+    b"S": "sleeping",
+    b"D": "blocked",
+    b"T": "stopped",
+    b"t": "stopped",
+    b"Z": "zombie",
+    b"I": "idle",
+}
+
+
+class KeptDescriptors:
+    """Counts the descriptors kept, and says whether one more may be."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+
+    def take(self) -> bool:
+        """Count one more in, if there is room."""
+        if self.count >= self.limit:
+            return False
+        self.count += 1
+        return True
+
+    def give_back(self, descriptor: int) -> None:
+        """Close a kept descriptor."""
+        self.count -= 1
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+class ProcessFile:
+    """One file of a process, kept open where there is room."""
+
+    __slots__ = ("_descriptor", "_kept", "path")
+
+    def __init__(self, path: str, kept: KeptDescriptors) -> None:
+        self.path = path
+        self._kept = kept
+        self._descriptor = -1
+
+    def read(self) -> bytes:
+        """The present content.  Raises `OSError`, `ProcessLookupError` once it has ended."""
+        if self._descriptor >= 0:
+            return os.pread(self._descriptor, STAT_BYTES, 0)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.pread(descriptor, STAT_BYTES, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if self._kept.take():
+            self._descriptor = descriptor
+        else:
+            os.close(descriptor)
+        return content
+
+    def close(self) -> None:
+        """Give the descriptor back; the next read opens the file anew."""
+        if self._descriptor >= 0:
+            self._kept.give_back(self._descriptor)
+            self._descriptor = -1
+
+
+class Process:
+    """What is known of one process: the last reading, and what it did since the one before."""
+
+    __slots__ = (
+        *("_command_at", "_directory", "_io", "_io_at", "_io_raw", "_io_total", "_stat"),
+        *("_stat_at", "_stat_raw", "_ticks", "command", "cpu", "io", "io_hidden", "is_kernel"),
+        *("_io_wait", "name", "pid", "rss_pages", "start", "state", "uid"),
+    )
+
+    def __init__(
+        self, directory: str, pid: int, kept_stat: KeptDescriptors, kept_io: KeptDescriptors
+    ) -> None:
+        self._directory = directory
+        self.pid = pid
+        self._stat = ProcessFile(f"{directory}/stat", kept_stat)
+        self._io = ProcessFile(f"{directory}/io", kept_io)
+        self._forget()
+
+    def _forget(self) -> None:
+        """It may be another process of the same number: nothing known of it holds."""
+        self.start = b""
+        self.name = ""
+        self.state = ""
+        self.is_kernel = False
+        self.cpu: float | None = None
+        """Cores used since the reading before; none at the first."""
+        self.rss_pages = 0
+        self.io: float | None = None
+        """Bytes a second read and written; none at the first and where it is hidden."""
+        self.io_hidden = False
+        self.uid: int | None = None
+        self.command = ""
+        self._stat_raw = b""
+        self._stat_at = 0.0
+        self._ticks = -1
+        self._io_raw = b""
+        self._io_at = 0.0
+        self._io_total = -1
+        self._io_wait = 0
+        self._command_at: float | None = None
+
+    def read_stat(self, moment: float, ticks_per_second: int) -> bool:
+        """Read stat at `moment` (monotonic seconds); False where the process has ended."""
+        try:
+            raw = self._stat.read()
+        except OSError:
+            # The descriptor kept is of a process that has ended; its number may be used again.
+            self.close()
+            try:
+                raw = self._stat.read()
+            except OSError:
+                return False
+        if raw and raw == self._stat_raw:
+            # Most processes sleep: their line is the same to the byte.
+            self.cpu = 0.0
+            self._stat_at = moment
+            self._io_wait -= 1
+            return True
+        return self._take_stat(raw, moment, ticks_per_second)
+
+    def _take_stat(self, raw: bytes, moment: float, ticks_per_second: int) -> bool:
+        end = raw.rfind(b")")
+        fields = raw[end + 2 :].split(None, 22)
+        if end < 0 or len(fields) < 22:
+            return False
+        try:
+            ticks, pages = int(fields[11]) + int(fields[12]), int(fields[21])
+            flags = int(fields[6])
+        except ValueError:
+            return False
+        if fields[19] != self.start:
+            self._io.close()
+            self._forget()
+            self.start = fields[19]
+        elapsed = moment - self._stat_at
+        if self._ticks >= 0 and elapsed > 0:
+            self.cpu = max(0, ticks - self._ticks) / ticks_per_second / elapsed
+        if raw[: end + 1] != self._stat_raw[: end + 1]:
+            found = raw[raw.find(b"(") + 1 : end]
+            self.name = escape(found.decode(errors="backslashreplace"))
+        self.state = _KERNEL_STATES.get(fields[0], "")
+        self.rss_pages = max(0, pages)
+        self.is_kernel = bool(flags & KERNEL_THREAD)
+        self._stat_raw, self._stat_at, self._ticks = raw, moment, ticks
+        self._io_wait = 0
+        return True
+
+    def read_io(self, moment: float) -> None:
+        """Read io where the process may have done any, and permissions do not hide it.
+
+        What is hidden is tried once in a process's life.
+        """
+        if self.io_hidden:
+            return
+        if self._io_wait > 0:
+            self.io = 0.0
+            return
+        # Spread by number, so that sleepers do not all have their turn in one tick.
+        self._io_wait = IDLE_IO_TICKS - (self.pid % IDLE_IO_TICKS if self._io_total < 0 else 0)
+        try:
+            raw = self._io.read()
+        except PermissionError:
+            self.io_hidden = True
+            self.io = None
+            self._io.close()
+            return
+        except OSError:
+            self._io.close()
+            self.io = None
+            return
+        if raw and raw == self._io_raw:
+            self.io = 0.0
+            self._io_at = moment
+            return
+        fields = raw.split()
+        try:
+            total = int(fields[9]) + int(fields[11])
+        except (IndexError, ValueError):
+            self.io = None
+            return
+        elapsed = moment - self._io_at
+        if self._io_total >= 0 and elapsed > 0:
+            self.io = max(0, total - self._io_total) / elapsed
+        self._io_raw, self._io_at, self._io_total = raw, moment, total
+
+    def read_identity(self, moment: float, *, command_line_wanted: bool) -> None:
+        """Read whose it is and how it was called, now and then."""
+        if self._command_at is not None and moment - self._command_at < IDENTITY_SECONDS:
+            return
+        self._command_at = moment
+        self.uid = self._effective_uid()
+        if not command_line_wanted:
+            return
+        raw = b"" if self.is_kernel else _read_up_to(f"{self._directory}/cmdline", COMMAND_BYTES)
+        # Kernel threads and zombies have no command line: ps writes their names in brackets.
+        self.command = command_line(raw) if raw.strip(b"\0") else f"[{self.name}]"
+
+    def _effective_uid(self) -> int | None:
+        status = _read_up_to(f"{self._directory}/status", STAT_BYTES)
+        at = status.find(b"\nUid:")
+        fields = status[at + 5 : at + 100].split(None, 2) if at >= 0 else []
+        return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else None
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._stat.close()
+        self._io.close()
+
+
+def _read_up_to(path: str, most_bytes: int) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, most_bytes)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
