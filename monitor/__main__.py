@@ -80,6 +80,7 @@ def config() -> None:
     """Look at the configuration."""
 
 
+@config.command()
 @_with_places
 def check(path: Path | None, data: str | None) -> None:
     """Check the configuration; print what holds and how long history lasts."""
@@ -88,8 +89,7 @@ def check(path: Path | None, data: str | None) -> None:
     click.echo(_retention(settings))
 
 
-config.command("check")(check)
-main.command("check")(check)
+main.add_command(check)
 
 
 def _load(path: Path | None, data: str | None, listen: str | None) -> Settings:

@@ -37,9 +37,9 @@ class Settings:
 
 
 def find(
-    explicit: Path | None, *, cwd: Path | None = None, system: Path = SYSTEM_CONFIG
+    explicit: Path | None, *, cwd: Path | None = None, system: Path | None = None
 ) -> Path | None:
-    """The file to load: the explicit one, ``./config.toml``, the machine's, or none.
+    """The file to load: the explicit one, ``./config.toml``, the machine's (`SYSTEM_CONFIG`), or none.
 
     Raises `ConfigError` where the explicit one does not exist.  One that exists and cannot
     be read is found, so that `load` complains instead of passing it over.
@@ -51,6 +51,7 @@ def find(
         return explicit
     if _present(folder / "config.toml"):
         return Path("config.toml")
+    system = SYSTEM_CONFIG if system is None else system
     return system if _present(system) else None
 
 
