@@ -232,6 +232,9 @@ FAULTS = [
     ('include = ["http://x/y.toml"]', "leads out of the configuration's own folder"),
     ('include = ["~/x"]', "leads out of the configuration's own folder"),
     ('include = ["**/*.toml"]', "or holds **"),
+    ('include = ["."]', '"." cannot be followed'),
+    ('include = [""]', "include[0]: expected a pattern"),
+    ('include = ["a//b"]', "or holds ** or //"),
     ('include = ["a/b/c/d/e.toml"]', "is deeper than 4 names"),
     ('include = ["gone.toml"]', 'include[0]: there is no file "gone.toml"'),
     ("a = 1\na = 2", "config.toml:2:"),
@@ -378,6 +381,21 @@ def test_symlink_out(folder: Path) -> None:
     (inside / "link.toml").unlink()
     (inside / "link.toml").symlink_to("real.toml")
     assert load(Path("config.toml"), cwd=inside).host.name == "real"
+
+
+def test_a_link_to_itself(folder: Path) -> None:
+    """It must be that a loop of links is one complaint."""
+    (folder / "loop.toml").symlink_to("loop.toml")
+    (found,) = complaints(folder, config='include = ["*.toml"]')
+    assert "cannot be" in found
+
+
+def test_unreadable_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must be that a folder that may not be listed is no empty folder."""
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != folder / "conf.d")
+    (folder / "conf.d").mkdir()
+    (found,) = complaints(folder, config='include = ["conf.d/*.toml"]')
+    assert found == 'config.toml:1:12: include[0]: "conf.d/*.toml": the folder cannot be read'
 
 
 def test_too_many_files(folder: Path) -> None:

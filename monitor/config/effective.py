@@ -19,7 +19,7 @@ MASK = '"***"'
 """What stands for a secret."""
 
 _SECRET = re.compile(
-    r"passw(or)?d|passphrase|token|secret|credential|private|url_file|(api|access|tls)_?key",
+    r"passw(or)?d|passphrase|token|secret|credential|url_file|(api|access|private|tls)_?key",
     re.IGNORECASE,
 )
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")

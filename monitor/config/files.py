@@ -207,7 +207,8 @@ def _matches(pattern: Any, folder: Path) -> list[Path]:
         paths = list(islice(folder.glob(pattern), MOST_FILES + 1))
         home = folder.resolve()
         outside = [path for path in paths if not path.resolve().is_relative_to(home)]
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
+        # pathlib raises each of these for some pattern: a loop of links, a name of ".".
         raise ValueError(f"{shown(pattern)} cannot be followed: {excerpt(str(error))}") from None
     if outside:
         raise ValueError(f"{shown(pattern)} leads out of the configuration's own folder")

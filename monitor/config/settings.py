@@ -39,10 +39,11 @@ class Settings:
 def find(
     explicit: Path | None, *, cwd: Path | None = None, system: Path | None = None
 ) -> Path | None:
-    """The file to load: the explicit one, ``./config.toml``, the machine's (`SYSTEM_CONFIG`), or none.
+    """The file to load: the explicit one, ``./config.toml``, the machine's, or none.
 
-    Raises `ConfigError` where the explicit one does not exist.  One that exists and cannot
-    be read is found, so that `load` complains instead of passing it over.
+    The machine's is `SYSTEM_CONFIG`, unless `system` is given.  Raises `ConfigError` where
+    the explicit one does not exist.  One that exists and cannot be read is found, so that
+    `load` complains instead of passing it over.
     """
     folder = Path.cwd() if cwd is None else cwd
     if explicit is not None:
