@@ -11,11 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from monitor.collect.files import Root, read, read_int
+from monitor.collect.pace import Every
 from monitor.errors import Absent
 from monitor.model import Reading, key
 
 MOST_PROCESSORS = 1024
 """How many processors are asked."""
+
+LOOK_SECONDS = 60.0
+"""How often we look for a cpufreq that was missing: its driver may be loaded later."""
 
 _HERTZ_PER_KILOHERTZ = 1e3
 _HERTZ_PER_MEGAHERTZ = 1e6
@@ -33,11 +37,16 @@ class Frequency:
         self._folder = Path(root.sys("devices/system/cpu"))
         self._cpuinfo = root.proc("cpuinfo")
         self._keys: dict[int, str] = {}
+        self._has_cpufreq = False
+        self._look_due = Every(LOOK_SECONDS)
 
     def collect(self, now: float) -> Reading:
         """Ask each processor.  Raises `Absent` where no file tells the frequency."""
-        del now
-        hertz = self._from_cpufreq() or self._from_cpuinfo()
+        hertz: dict[int, float] = {}
+        if self._has_cpufreq or self._look_due.due(now):
+            hertz = self._from_cpufreq()
+            self._has_cpufreq = bool(hertz)
+        hertz = hertz or self._from_cpuinfo()
         if not hertz:
             raise Absent("neither cpufreq nor /proc/cpuinfo tells the processors' frequency")
         return Reading({self._key(number): value for number, value in hertz.items()})

@@ -56,5 +56,6 @@ def by_name(content: bytes, prefixes: Iterable[bytes]) -> list[float | None]:
             continue
         start = at + 1 + len(prefix)
         end = min(lines.find(b"\n", start), start + NUMBER_BYTES)
-        found.append(count(lines[start:end].strip().partition(b" ")[0]))
+        # So few digits never pass a float64; of nothing at all int() makes a ValueError.
+        found.append(float(int((lines[start:end].split(None, 1) or (b"",))[0])))
     return found
