@@ -6,7 +6,9 @@ import os
 import re
 import socket
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,9 @@ from hypothesis import strategies as st
 from monitor.collect.config import CollectConfig, HostConfig, default_host_name
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config import Settings, default_data_dir, find, load, render
+from monitor.config.checking import check
+from monitor.config.files import Complaint, Document
+from monitor.core.quantity import Between, Bytes, Ratio
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
 from monitor.web.config import ServerConfig, parse_listen, require_loopback
@@ -396,6 +401,44 @@ def test_unreadable_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (folder / "conf.d").mkdir()
     (found,) = complaints(folder, config='include = ["conf.d/*.toml"]')
     assert found == 'config.toml:1:12: include[0]: "conf.d/*.toml": the folder cannot be read'
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a later room may ask for."""
+
+    size: Bytes = 0
+    share: Annotated[Ratio, Between(0, 1)] = 0.0
+    count: Annotated[int, Between(1, 9)] = 1
+    factor: float | None = None
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class House:
+    """A roof over one room."""
+
+    room: Room = field(default_factory=Room)
+
+
+def test_every_mark() -> None:
+    """It must be that each mark a room may put on a field is understood, in its own words."""
+    faults: list[Complaint] = []
+    good = Document(
+        {"room": {"size": "20GiB", "share": "90%", "count": 9, "factor": 1.5, "rows": [["a"], []]}}
+    )
+    assert check(House, good, faults) == {"room": Room(20 << 30, 0.9, 9, 1.5, (("a",), ()))}
+    assert check(House, Document(), faults) == {"room": Room()}
+    assert not faults
+    bad = Document({"room": {"size": 20, "share": "101%", "count": 10, "factor": "x", "rows": [1]}})
+    check(House, bad, faults)
+    assert [fault.line.removeprefix("configuration: ") for fault in faults] == [
+        'room.size: expected a size such as "20GB", got 20: write "20GB" or "20GiB"',
+        "room.share: expected 0% to 100%, got 101%",
+        "room.count: expected 1 to 9, got 10",
+        'room.factor: expected a number, got "x"',
+        "room.rows[0]: expected a list, got 1",
+    ]
 
 
 def test_too_many_files(folder: Path) -> None:
