@@ -63,20 +63,21 @@ class KeptDescriptors:
 class ProcessFile:
     """One file of a process, kept open where there is room."""
 
-    __slots__ = ("_descriptor", "_kept", "path")
+    __slots__ = ("_descriptor", "_kept", "_most_bytes", "path")
 
-    def __init__(self, path: str, kept: KeptDescriptors) -> None:
+    def __init__(self, path: str, kept: KeptDescriptors, most_bytes: int = STAT_BYTES) -> None:
         self.path = path
+        self._most_bytes = most_bytes
         self._kept = kept
         self._descriptor = -1
 
     def read(self) -> bytes:
         """The present content.  Raises `OSError`, `ProcessLookupError` once it has ended."""
         if self._descriptor >= 0:
-            return os.pread(self._descriptor, STAT_BYTES, 0)
+            return os.pread(self._descriptor, self._most_bytes, 0)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            content = os.pread(descriptor, STAT_BYTES, 0)
+            content = os.pread(descriptor, self._most_bytes, 0)
         except OSError:
             os.close(descriptor)
             raise
