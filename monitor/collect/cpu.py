@@ -22,7 +22,7 @@ MOST_PROCESSORS = 1024
 _IDLE = STATES.index("idle")
 _IOWAIT = STATES.index("iowait")
 _NAN = float("nan")
-_UNKNOWN = (_NAN,) * len(STATES)
+_NO_TIME = [0.0] * len(STATES)
 
 _COUNTERS = (
     (b"intr ", "system.cpu.interrupts"),
@@ -64,10 +64,10 @@ class Cpu:
         shown = tuple(times)[1 : MOST_PROCESSORS + 1]
 
         values = [spent / self._hertz for name in shown for spent in times[name]]
-        shares = _shares(self._before.get(b"cpu"), times[b"cpu"])
-        values.append(_busy(shares))
-        values += [_busy(_shares(self._before.get(name), times[name])) for name in shown]
-        values += shares
+        host = _grown(self._before.get(b"cpu"), times[b"cpu"])
+        values.append(_busy(host))
+        values += [_busy(_grown(self._before.get(name), times[name])) for name in shown]
+        values += _shares(host)
         values.append(float(online))
         values += found.values()
         self._before = times
@@ -112,22 +112,28 @@ def _totals(content: bytes, interrupts_at: int) -> dict[str, float]:
     return {name: value for name, value in named if value is not None}
 
 
-def _shares(before: list[float] | None, after: list[float]) -> tuple[float, ...]:
-    """Each state's share of the time between two reads; NaN at the first, or where none passed.
+def _grown(before: list[float] | None, after: list[float]) -> list[float]:
+    """The ticks in each state between two reads: none at the first.
 
     The kernel's idle and iowait may step back a little, and all begin again at 0 when a
     processor returns: what did not grow counts as no time.
     """
     if before is None:
-        return _UNKNOWN
-    grown = [max(0.0, late - early) for early, late in zip(before, after, strict=True)]
+        return _NO_TIME
+    pairs = zip(before, after, strict=True)
+    return [late - early if late > early else 0.0 for early, late in pairs]
+
+
+def _busy(grown: list[float]) -> float:
+    """The share that was neither idle nor waiting; NaN where no time passed."""
     total = sum(grown)
-    return tuple(growth / total for growth in grown) if total > 0 else _UNKNOWN
+    return (total - grown[_IDLE] - grown[_IOWAIT]) / total if total > 0 else _NAN
 
 
-def _busy(shares: tuple[float, ...]) -> float:
-    """The share that was neither idle nor waiting for input/output."""
-    return sum(shares[:_IDLE]) + sum(shares[_IOWAIT + 1 :])
+def _shares(grown: list[float]) -> list[float]:
+    """Each state's share; NaN where no time passed."""
+    total = sum(grown)
+    return [ticks / total if total > 0 else _NAN for ticks in grown]
 
 
 def _keys(processors: tuple[bytes, ...], totals: tuple[str, ...]) -> list[str]:

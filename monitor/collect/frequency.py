@@ -89,6 +89,8 @@ class Frequency:
     def _from_cpuinfo(self) -> dict[int, float]:
         try:
             lines = read(self._cpuinfo).split(b"\n")
+        except PermissionError:
+            raise Absent(f"no permission to read {self._cpuinfo}") from None
         except OSError:
             return {}
         found: dict[int, float] = {}

@@ -31,6 +31,8 @@ _KEYS = {
     for resource in RESOURCES
     for kind in KINDS
 }
+_MISSING = "this kernel offers no pressure stall information: boot with psi=1"
+_SWITCHED_OFF = "pressure stall information is switched off: boot with psi=1"
 _PERCENT = 100.0
 _MICROSECONDS = 1e6
 
@@ -45,30 +47,31 @@ class Pressure:
     def __init__(self, root: Root) -> None:
         self.note = ""
         self._files = [
-            (resource, KeptFile(root.proc(f"pressure/{resource}"))) for resource in RESOURCES
+            (resource, KeptFile(root.proc(f"pressure/{resource}"), _MISSING))
+            for resource in RESOURCES
         ]
 
     def collect(self, now: float) -> Reading:
         """Read each file.  Raises `Absent` where the kernel does not measure pressure."""
         del now
         values: dict[str, float] = {}
-        switched_off = False
+        absences: list[Absent] = []
         for resource, file in self._files:
             try:
                 content = file.read()
-            except Absent:
+            except Absent as absent:
+                absences.append(absent)
                 continue
             except OSError as error:
                 # The files exist on a kernel whose accounting is off, and refuse to be read;
                 # those of interrupts alone, where interrupt time is not accounted.
                 if error.errno != errno.EOPNOTSUPP:
                     raise
-                switched_off = True
+                absences.append(Absent(_SWITCHED_OFF))
                 continue
             _add(values, resource, content)
         if not values:
-            reason = "is switched off" if switched_off else "is not offered by this kernel"
-            raise Absent(f"pressure stall information {reason}: boot with psi=1")
+            raise absences[0] if absences else Absent(_MISSING)
         return Reading(values)
 
     def close(self) -> None:

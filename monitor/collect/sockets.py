@@ -49,6 +49,8 @@ _UDP = (
 _UDP6 = tuple(b"Udp6" + name + b" " for name, _ in _UDP)
 _TCP_EXTENDED = ((b"ListenOverflows", "system.network.tcp.listen_overflows"),)
 
+_MISSING = "this kernel has no network protocols"
+
 _Wanted = tuple[tuple[bytes, str], ...]
 
 
@@ -62,7 +64,7 @@ class Sockets:
     def __init__(self, root: Root) -> None:
         self.note = ""
         self._sockstats = (KeptFile(root.net("sockstat")), KeptFile(root.net("sockstat6")))
-        self._snmp = KeptFile(root.net("snmp"))
+        self._snmp = KeptFile(root.net("snmp"), _MISSING)
         self._snmp6 = KeptFile(root.net("snmp6"))
         self._netstat = KeptFile(root.net("netstat"))
         self._tcp = _Table(b"Tcp:", _TCP)
@@ -85,7 +87,8 @@ class Sockets:
                     values[text] = values.get(text, 0.0) + value
         self._extended.add(values, _content(self._netstat))
         if not values:
-            raise Absent("this kernel has no network protocols")
+            self._snmp.read()  # which says why, where the file is missing or hidden
+            raise Absent(_MISSING)
         return Reading(values)
 
     def close(self) -> None:

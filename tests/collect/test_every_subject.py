@@ -5,7 +5,9 @@ Every name finishes the sentence "it must be that …".
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +80,21 @@ def test_an_empty_root_makes_it_absent_with_a_reason(subject: str, tmp_path: Pat
     collector.close()
 
 
+def test_what_permissions_hide_is_absent_and_said_so(
+    subject: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "permission denied", path)
+
+    collector = SUBJECTS[subject][0](golden(tmp_path))
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(Absent, match="no permission to read"):
+        collector.collect(1.0)
+    monkeypatch.undo()
+    assert collector.collect(2.0).values
+    collector.close()
+
+
 def test_every_name_and_attribute_is_in_the_catalog(subject: str, tmp_path: Path) -> None:
     collector = SUBJECTS[subject][0](golden(tmp_path))
     values = collector.collect(1.0).values
@@ -133,7 +150,7 @@ def test_a_golden_file_with_bytes_put_in_makes_no_broken_key(
     subject: str, data: bytes, cut: int, tmp_path: Path
 ) -> None:
     make, path = SUBJECTS[subject]
-    root = golden(tmp_path)
+    root = Root(tmp_path) if (tmp_path / path).exists() else golden(tmp_path)
     whole = (tmp_path / path).read_bytes()
     cut %= len(whole)
     plant(tmp_path, {path: whole[:cut] + data + whole[cut:]})
