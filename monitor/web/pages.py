@@ -1,0 +1,201 @@
+"""The two pages: gathers what they show and renders it, as HTML or as text.
+
+The event loop only reads the store and copies the hosts' states; view-models, pictures and
+templates are a worker thread's.  The log's position is taken before any state, so that a
+page's stream can start there and nothing falls between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from quart import Response, request
+
+from monitor.core.events import position_text
+from monitor.core.series import Floats
+from monitor.core.state import HostState
+from monitor.errors import NotFound, excerpt
+from monitor.ports import Buckets
+from monitor.web import charts
+from monitor.web.chartplan import plans
+from monitor.web.hostview import HostPage, host_page
+from monitor.web.services import Services
+from monitor.web.text import fleet_text, host_text
+from monitor.web.views import HISTORY_SECONDS, Fleet, Reader, fleet, frozen
+
+CHART_POINTS = 121
+"""Buckets in a chart's first paint: 5 s each."""
+
+SPARK_POINTS = 60
+"""Buckets in a sparkline: 10 s each."""
+
+SPARK_KEY = "system.cpu.utilization"
+
+MOST_SPARKS = 300
+"""Hosts that get a picture; beyond them the numbers alone."""
+
+HOSTS_AT_ONCE = 4
+"""Hosts whose history is read before others get their turn on the loop."""
+
+LONGEST_SORT = 32
+
+_VARY = "Accept, User-Agent, Sec-Fetch-Mode"
+
+
+def environment(services: Services) -> Environment:
+    """The templates, every one of them with autoescape."""
+    found = Environment(
+        loader=FileSystemLoader(services.assets.templates),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.globals["chart_height"] = charts.HEIGHT
+    found.globals["chart_top"] = charts.TOP
+    found.globals["chart_width"] = charts.WIDTH
+    return found
+
+
+class Pages:
+    """Answers `/` and `/hosts/HOST`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._templates = environment(services)
+
+    async def fleet(self) -> Response:
+        """Every host on one page."""
+        position = await self._position()
+        now = self._services.clock()
+        hosts = [frozen(host) for host in self._services.state.hosts.values()]
+        as_text = wants_text(request.headers)
+        sparks = {} if as_text else await self._sparks(hosts, now)
+        body = await asyncio.to_thread(self._fleet_body, hosts, sparks, now, position, as_text)
+        return _response(body, as_text)
+
+    async def host(self, name: str) -> Response:
+        """One host's page.  Raises `NotFound` for a host that nobody knows."""
+        position = await self._position()
+        now = self._services.clock()
+        state = self._services.state.hosts.get(name)
+        if state is None:
+            raise NotFound(f"no host is called {excerpt(name)}", field="host")
+        as_text = wants_text(request.headers)
+        sort = request.args.get("sort", "")[:LONGEST_SORT]
+        host = frozen(state)
+        chosen = () if as_text else plans(Reader(host, now))
+        ranges = [await self._range(name, plan, now) for plan in chosen]
+        body = await asyncio.to_thread(
+            self._host_body, host, chosen, ranges, now, position, sort, as_text
+        )
+        return _response(body, as_text)
+
+    async def _position(self) -> str:
+        log = self._services.log
+        return position_text(log.epoch, await log.last())
+
+    async def _range(self, host: str, plan: charts.Plan, now: float) -> Buckets:
+        await asyncio.sleep(0)  # others first: a chart's range takes a millisecond or so
+        keys = [text for text, _ in plan.lines]
+        start = now - HISTORY_SECONDS
+        return await self._services.store.range(host, keys, start, now, CHART_POINTS)
+
+    async def _sparks(self, hosts: list[HostState], now: float) -> dict[str, Floats]:
+        found = {}
+        for number, host in enumerate(hosts[:MOST_SPARKS]):
+            if number % HOSTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            start = now - HISTORY_SECONDS
+            cut = await self._services.store.range(
+                host.name, [SPARK_KEY], start, now, SPARK_POINTS + 1
+            )
+            found[host.name] = cut.series[0].average[-SPARK_POINTS:]
+        return found
+
+    # In a worker thread
+
+    def _fleet_body(
+        self,
+        hosts: list[HostState],
+        sparks: Mapping[str, Floats],
+        now: float,
+        position: str,
+        as_text: bool,
+    ) -> str:
+        view = fleet(hosts, sparks, now)
+        if as_text:
+            return fleet_text(view)
+        return self._render("fleet.html", view, position)
+
+    def _host_body(
+        self,
+        host: HostState,
+        chosen: tuple[charts.Plan, ...],
+        ranges: list[Buckets],
+        now: float,
+        position: str,
+        sort: str,
+        as_text: bool,
+    ) -> str:
+        drawings = [
+            _drawn(plan, found, now) for plan, found in zip(chosen, ranges, strict=True)
+        ]
+        view = host_page(host, drawings, now, sort)
+        if as_text:
+            return host_text(view)
+        return self._render("host.html", view, position)
+
+    def _render(self, template: str, view: Fleet | HostPage, position: str) -> str:
+        return self._templates.get_template(template).render(view=view, position=position)
+
+
+def _drawn(plan: charts.Plan, found: Buckets, now: float) -> charts.Drawing:
+    columns = {series.key: series.average for series in found.series}
+    return charts.draw(plan, found.starts, found.step_seconds, now, columns)
+
+
+def wants_text(headers: Mapping[str, str]) -> bool:
+    """Whether a request is better answered with text: it asks for it, or is no browser's.
+
+    A browser says ``text/html``, sends Sec-Fetch-Mode, or calls itself Mozilla, as all do.
+    """
+    accept = headers.get("Accept", "").lower()
+    qualities = {}
+    for offer in accept.split(",")[:16]:
+        media, _, parameters = offer.partition(";")
+        qualities[media.strip()] = _quality(parameters)
+    html, plain = qualities.get("text/html", 0.0), qualities.get("text/plain", 0.0)
+    if html or plain:
+        return plain > html
+    if "Sec-Fetch-Mode" in headers or "Mozilla" in headers.get("User-Agent", ""):
+        return False
+    anything = max(qualities.get("*/*", 0.0), qualities.get("text/*", 0.0))
+    return not accept.strip() or anything > 0
+
+
+def _quality(parameters: str) -> float:
+    """The weight of one media type in an Accept header; what cannot be read counts as 1."""
+    for parameter in parameters.split(";"):
+        name, _, number = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                found = float(number.strip()[:8])
+            except ValueError:
+                return 1.0
+            return min(1.0, max(0.0, found)) if math.isfinite(found) else 1.0
+    return 1.0
+
+
+def _response(body: str, as_text: bool) -> Response:
+    kind = "text/plain" if as_text else "text/html"
+    # A lone surrogate in a name cannot be UTF-8; a replacement mark is the honest rest of it.
+    encoded = body.encode("utf-8", "replace")
+    response = Response(encoded, content_type=f"{kind}; charset=utf-8")
+    response.headers["Vary"] = _VARY
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,380 @@
+/**
+ * Live charts: uPlot takes over the box in which the server drew the first picture.
+ *
+ * Margins, ticks, colours, dashes and the rule for gaps are those of monitor/web/charts.py and
+ * templates/chart.html, so that nothing moves when it does.
+ */
+
+import uPlot from "/static/vendor/uplot/uPlot.esm.js";
+import { niceTop, text } from "./format.js";
+import { update } from "./live.js";
+
+export const WINDOW_S = 600;
+const HEIGHT = 160;
+const LEFT = 60;
+const RIGHT = 84;
+const TOP = 8;
+const BOTTOM = 24;
+const PLOT = HEIGHT - TOP - BOTTOM;
+const LABEL_PX = 13;
+const GAP_PERIODS = 2.5;
+const LEAST_BAND = 0.004;
+const X_LABELS = ["−10 min", "−8", "−6", "−4", "−2", "now"];
+/** As .d1 to .d8 in page.css. */
+const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [4, 2], [10, 4], [1, 4], [6, 2, 1, 2, 1, 2]];
+/** Rows kept: the window at one a second, and a little for clocks that differ. */
+const MOST_ROWS = WINDOW_S + 30;
+
+/** @typedef {{key: string, label: string, slot: number, readout: Element | null}} Line */
+
+export class Chart {
+  /**
+   * @param {HTMLElement} figure
+   * @param {(key: string) => number | null} newest the newest value of a KEY
+   */
+  constructor(figure, newest) {
+    this.figure = figure;
+    this.newest = newest;
+    this.box = /** @type {HTMLElement} */ (figure.querySelector(".plot"));
+    this.style = figure.dataset.style ?? "";
+    this.stacked = figure.dataset.stacked === "yes";
+    this.fixedTop = Number(figure.dataset.top) || 0;
+    this.time = figure.querySelector(".at");
+    /** @type {Line[]} */
+    this.lines = [...figure.querySelectorAll("[data-series]")].map((item) => ({
+      key: item.getAttribute("data-series") ?? "",
+      label: item.getAttribute("data-label") ?? "",
+      slot: Number(item.getAttribute("data-slot")) || 1,
+      readout: item.querySelector("[data-key]"),
+    }));
+    /** @type {number[]} */
+    this.t = [];
+    /** @type {(number | null)[][]} one column a line */
+    this.columns = this.lines.map(() => []);
+    this.end = 0;
+    this.top = 1;
+    this.visible = true;
+    /** Until the history is there, the server's picture says more. */
+    this.loaded = false;
+    this.drawnAt = 0;
+    /** @type {uPlot | null} */
+    this.plot = null;
+    this.colours = colours(figure, this.lines);
+    this.resized = new ResizeObserver(() => this.resize());
+    this.resized.observe(this.box);
+  }
+
+  /**
+   * Replace what is known by a range; what came live since then stays.
+   * @param {number[]} t
+   * @param {Map<string, (number | null)[]>} found
+   */
+  load(t, found) {
+    const last = t.length ? t[t.length - 1] : 0;
+    const live = this.t.findIndex((at) => at > last);
+    const later = live < 0 ? [] : this.t.slice(live);
+    this.columns = this.lines.map((line, index) => [
+      ...(found.get(line.key) ?? t.map(() => null)),
+      ...(live < 0 ? [] : this.columns[index].slice(live)),
+    ]);
+    this.t = [...t, ...later];
+    this.loaded = true;
+    this.trim();
+  }
+
+  /** @param {number} at unix seconds @param {Map<string, number | null>} metrics */
+  push(at, metrics) {
+    if (!this.lines.some((line) => metrics.has(line.key))) return;
+    const t = Math.floor(at);
+    const last = this.t[this.t.length - 1] ?? -Infinity;
+    if (t < last) return;
+    if (t > last) {
+      this.t.push(t);
+      for (const column of this.columns) column.push(null);
+    }
+    this.lines.forEach((line, index) => {
+      const value = metrics.get(line.key);
+      if (typeof value === "number") this.columns[index][this.t.length - 1] = value;
+    });
+    this.trim();
+  }
+
+  trim() {
+    const oldest = (this.t[this.t.length - 1] ?? 0) - WINDOW_S - 10;
+    let drop = Math.max(0, this.t.length - MOST_ROWS);
+    while (drop < this.t.length && this.t[drop] < oldest) drop += 1;
+    if (!drop) return;
+    this.t.splice(0, drop);
+    for (const column of this.columns) column.splice(0, drop);
+  }
+
+  /** Draw up to an instant. @param {number} now unix seconds, the server's */
+  draw(now) {
+    this.end = Math.floor(now);
+    if (!this.loaded || !this.visible || document.hidden || !this.t.length) return;
+    this.drawnAt = performance.now();
+    const drawn = this.stacked ? stack(this.columns) : this.columns;
+    this.top = this.fixedTop || niceTop(highest(drawn, this.t, this.end - WINDOW_S), this.style);
+    const data = /** @type {uPlot.AlignedData} */ ([this.t, ...drawn]);
+    if (this.plot) this.plot.setData(data);
+    else this.take(data);
+  }
+
+  /** Take the box over from the server's picture. @param {uPlot.AlignedData} data */
+  take(data) {
+    this.plot = new uPlot(this.options(), data, this.box);
+    this.box.querySelector(".drawn")?.remove();
+  }
+
+  resize() {
+    const width = this.box.clientWidth;
+    if (this.plot && width > 0 && width !== this.plot.width) {
+      this.plot.setSize({ width, height: HEIGHT });
+    }
+  }
+
+  /** The colours changed with the system's setting. */
+  restyle() {
+    this.colours = colours(this.figure, this.lines);
+    this.plot?.redraw();
+  }
+
+  destroy() {
+    this.resized.disconnect();
+    this.plot?.destroy();
+    this.plot = null;
+    this.release();
+  }
+
+  /** @returns {uPlot.Options} */
+  options() {
+    const axis = {
+      stroke: () => this.colours.ink2,
+      font: `12px ${getComputedStyle(this.box).fontFamily}`,
+      ticks: { show: false },
+      grid: { stroke: () => this.colours.line, width: 1 },
+    };
+    return {
+      width: this.box.clientWidth,
+      height: HEIGHT,
+      padding: [TOP, RIGHT, 0, 0],
+      legend: { show: false },
+      cursor: { sync: { key: "page" }, drag: { x: false, y: false }, y: false },
+      scales: {
+        x: { time: false, range: () => [this.end - WINDOW_S, this.end] },
+        y: { range: () => [0, this.top] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: BOTTOM,
+          gap: 5,
+          splits: () => X_LABELS.map((_, i) => this.end - WINDOW_S + (i * WINDOW_S) / 5),
+          values: () => X_LABELS,
+        },
+        {
+          ...axis,
+          size: LEFT,
+          gap: 8,
+          splits: () => [0, this.top / 2, this.top],
+          values: (_, splits) => splits.map((value) => tickText(value, this.style)),
+        },
+      ],
+      series: [{}, ...this.lines.map((line, index) => this.series(line, index))],
+      bands: this.stacked
+        ? this.lines.slice(1).map((_, index) => ({ series: [index + 2, index + 1] }))
+        : [],
+      hooks: { draw: [() => this.drawLasts()], setCursor: [() => this.readOut()] },
+    };
+  }
+
+  /** @param {Line} line @param {number} index @returns {uPlot.Series} */
+  series(line, index) {
+    const colour = () => this.colours.lines[index];
+    return {
+      label: line.label,
+      stroke: colour,
+      width: this.stacked ? 1 : 1.5,
+      dash: this.stacked ? undefined : DASHES[line.slot - 1],
+      fill: this.stacked ? () => `${colour()}b3` : undefined,
+      points: { show: false },
+      gaps: (plot, series) => gaps(plot, this.t, this.columns[series - 1]),
+    };
+  }
+
+  /** The last value of each line at the right edge, none over another. */
+  drawLasts() {
+    const plot = /** @type {uPlot} */ (this.plot ?? null);
+    if (!plot) return;
+    const lasts = this.columns.map((column) => lastOf(this.t, column, this.end));
+    let sum = 0;
+    const wanted = lasts.map((last) => {
+      if (last === null) return null;
+      sum += last;
+      if (this.stacked && last < LEAST_BAND * this.top) return null;
+      const middle = this.stacked ? sum - last / 2 : last;
+      return PLOT * (1 - Math.min(1, Math.max(0, middle / this.top)));
+    });
+    const { ctx } = plot;
+    const ratio = uPlot.pxRatio;
+    ctx.save();
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    ctx.font = `12px ${getComputedStyle(this.box).fontFamily}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
+    const x = plot.width - RIGHT + 4;
+    spread(wanted).forEach((y, index) => {
+      const last = lasts[index];
+      if (y === null || last === null) return;
+      const words = text(last, this.style);
+      ctx.fillStyle = this.colours.lines[index];
+      ctx.fillRect(x, TOP + y - 4, 3, 9);
+      ctx.fillStyle = this.colours.ink;
+      ctx.fillText(this.stacked ? `${this.lines[index].label} ${words}` : words, x + 6, TOP + y + 4);
+    });
+    ctx.restore();
+  }
+
+  /** The values under the cursor, in the legend; the newest again when it leaves. */
+  readOut() {
+    const index = this.plot?.cursor.idx;
+    if (index === null || index === undefined || (this.plot?.cursor.left ?? -1) < 0) {
+      this.release();
+      return;
+    }
+    if (this.time) this.time.textContent = clockTime(this.t[index]);
+    this.lines.forEach((line, i) => {
+      if (!line.readout) return;
+      line.readout.removeAttribute("data-held");
+      update(line.readout, this.columns[i][index] ?? null, false);
+      line.readout.setAttribute("data-held", "");
+    });
+  }
+
+  release() {
+    if (this.time?.textContent) this.time.textContent = "";
+    for (const { readout, key } of this.lines) {
+      if (!readout?.hasAttribute("data-held")) continue;
+      readout.removeAttribute("data-held");
+      update(readout, this.newest(key), false);
+    }
+  }
+}
+
+/** The tokens of the page, as a canvas wants them. @param {Element} element @param {Line[]} lines */
+function colours(element, lines) {
+  const style = getComputedStyle(element);
+  const of = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  return {
+    ink: of("--ink"),
+    ink2: of("--ink-2"),
+    line: of("--line"),
+    lines: lines.map((line) => of(`--s${line.slot}`)),
+  };
+}
+
+/** Running sums; an instant at which nothing was observed stays absent. @param {(number | null)[][]} columns */
+function stack(columns) {
+  const sums = columns.map((column) => column.slice());
+  for (let row = 0; row < (columns[0]?.length ?? 0); row += 1) {
+    if (columns.every((column) => column[row] === null)) continue;
+    let sum = 0;
+    columns.forEach((column, index) => {
+      sum += column[row] ?? 0;
+      sums[index][row] = sum;
+    });
+  }
+  return sums;
+}
+
+/** @param {(number | null)[][]} columns @param {number[]} t @param {number} start */
+function highest(columns, t, start) {
+  let most = 0;
+  for (const column of columns) {
+    column.forEach((value, row) => {
+      if (value !== null && value > most && t[row] >= start) most = value;
+    });
+  }
+  return most;
+}
+
+/** How far apart a series' observations usually are, in seconds: the median. */
+function usual(/** @type {number[]} */ t, /** @type {(number | null)[]} */ column) {
+  const distances = [];
+  let before = NaN;
+  for (let row = column.length - 1; row >= 0 && distances.length < 40; row -= 1) {
+    if (column[row] === null) continue;
+    if (before) distances.push(before - t[row]);
+    before = t[row];
+  }
+  return distances.sort((a, b) => a - b)[distances.length >> 1] ?? 1;
+}
+
+/**
+ * Where a series was silent for longer than it usually is, in canvas pixels.
+ * @param {uPlot} plot
+ * @param {number[]} t
+ * @param {(number | null)[]} column
+ * @returns {[number, number][]}
+ */
+function gaps(plot, t, column) {
+  const limit = GAP_PERIODS * Math.max(1, usual(t, column));
+  /** @type {[number, number][]} */
+  const found = [];
+  let before = -1;
+  column.forEach((value, row) => {
+    if (value === null) return;
+    if (before >= 0 && t[row] - t[before] > limit) {
+      found.push([plot.valToPos(t[before], "x", true), plot.valToPos(t[row], "x", true)]);
+    }
+    before = row;
+  });
+  return found;
+}
+
+/** The newest value, where it is not too old to be called that. */
+function lastOf(/** @type {number[]} */ t, /** @type {(number | null)[]} */ column, /** @type {number} */ end) {
+  for (let row = column.length - 1; row >= 0; row -= 1) {
+    if (column[row] === null) continue;
+    const fresh = end - t[row] <= (GAP_PERIODS + 1) * Math.max(1, usual(t, column));
+    return fresh ? column[row] : null;
+  }
+  return null;
+}
+
+/** The twin of `labels` in monitor/web/charts.py. @param {(number | null)[]} wanted */
+function spread(wanted) {
+  const most = Math.floor(PLOT / LABEL_PX);
+  const order = wanted
+    .map((y, index) => ({ y, index }))
+    .filter((each) => each.y !== null)
+    .slice(0, most)
+    .sort((a, b) => (a.y ?? 0) - (b.y ?? 0) || b.index - a.index);
+  /** @type {(number | null)[]} */
+  const placed = wanted.map(() => null);
+  let floor = 4;
+  for (const { y, index } of order) {
+    floor = Math.max(y ?? 0, floor);
+    placed[index] = floor;
+    floor += LABEL_PX;
+  }
+  let ceiling = PLOT;
+  for (const { index } of order.reverse()) {
+    ceiling = Math.min(placed[index] ?? 0, ceiling);
+    placed[index] = ceiling;
+    ceiling -= LABEL_PX;
+  }
+  return placed;
+}
+
+/** @param {number} value @param {string} style */
+function tickText(value, style) {
+  const words = text(value, style);
+  if (!value) return words.split(" ")[0].replace(/\.0*$/, "");
+  return words.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, "");
+}
+
+/** @param {number} at unix seconds */
+function clockTime(at) {
+  return new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false });
+}

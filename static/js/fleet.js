@@ -1,0 +1,86 @@
+/** What is alive on the fleet page: a row a host, the counts above, rows for new hosts. */
+
+import { Spark } from "./spark.js";
+import { addWorst } from "./store.js";
+import { cloneRow } from "./tables.js";
+
+const CPU = "system.cpu.utilization";
+/** Rows that are kept; the page stays readable and quick. */
+const MOST_HOSTS = 5_000;
+
+export class FleetPage {
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./live.js").Live} live
+   */
+  constructor(store, live) {
+    this.store = store;
+    this.live = live;
+    this.box = document.querySelector("[data-fleet]");
+    this.body = this.box?.querySelector("tbody") ?? null;
+    /** @type {Map<string, Spark>} */
+    this.sparks = new Map();
+    /** @type {Set<string>} */
+    this.names = new Set();
+    for (const row of this.body?.rows ?? []) this.know(row, row.dataset.host ?? "");
+  }
+
+  /** @param {HTMLTableRowElement} row @param {string} name */
+  know(row, name) {
+    this.names.add(name);
+    const svg = row.querySelector("svg.spark");
+    if (svg instanceof SVGElement) this.sparks.set(name, new Spark(svg));
+  }
+
+  onConnected() {}
+
+  onTick() {}
+
+  /**
+   * @param {{metrics: string[], hosts: Record<string, (number | null)[]>}} data
+   * @param {boolean} snapshot
+   */
+  onMetrics(data, snapshot) {
+    if (!data.hosts) return;
+    for (const [host, values] of Object.entries(data.hosts)) {
+      const metrics = new Map(data.metrics.map((key, index) => [key, values[index] ?? null]));
+      addWorst(metrics);
+      if (!this.names.has(host)) this.add(host);
+      // A fleet frame has every column: one that is null was not observed.
+      const seen = new Map([...metrics].filter(([, value]) => value !== null));
+      this.store.take(host, seen, snapshot);
+      this.live.show(host, seen);
+      if (!snapshot) this.sparks.get(host)?.push(metrics.get(CPU));
+    }
+  }
+
+  /** A row for a host that was not there when the page was made. @param {string} host */
+  add(host) {
+    const template = this.box?.querySelector("template");
+    if (!this.body || !template || this.names.size >= MOST_HOSTS) return;
+    const row = cloneRow(template);
+    const link = row?.querySelector("a");
+    if (!row || !link) return;
+    row.dataset.host = host;
+    row.querySelector("[data-status]")?.setAttribute("data-status", host);
+    link.textContent = host;
+    link.href = `/hosts/${encodeURIComponent(host)}`;
+    const collator = new Intl.Collator("en", { numeric: true });
+    const after = [...this.body.rows].find((r) => collator.compare(r.dataset.host ?? "", host) > 0);
+    this.body.insertBefore(row, after ?? null);
+    this.know(row, host);
+    this.live.bind(row);
+    this.box?.removeAttribute("hidden");
+    document.querySelector("[data-empty]")?.setAttribute("hidden", "");
+    this.onStatus();
+  }
+
+  /** Count again. */
+  onStatus() {
+    for (const count of document.querySelectorAll("[data-count]")) {
+      const word = count.getAttribute("data-count") ?? "";
+      const found = this.body?.querySelectorAll(`.status.is-${word}`).length ?? 0;
+      count.textContent = String(found);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Keeps the numbers on the page live: elements bound by their KEY.
+ *
+ * The template that drew a number says how it looks: `data-key` which value, `data-style` how
+ * it is written.  Here only its text changes, in place, and a late one gets its age beside it.
+ */
+
+import { duration, written } from "./format.js";
+import { Store } from "./store.js";
+
+const BOUND = "[data-key]";
+
+export class Live {
+  /**
+   * @param {Store} store
+   * @param {string} host the page's host, "" on a page of many
+   * @param {number} period seconds between frames, for values that say no other
+   */
+  constructor(store, host, period) {
+    this.store = store;
+    this.host = host;
+    this.period = period;
+    /** @type {Map<string, Map<string, Element[]>>} host → KEY → elements */
+    this.bound = new Map();
+    /** @type {Map<string, Element[]>} KEY → bars, of the page's host */
+    this.bars = new Map();
+  }
+
+  /** Bind everything below an element. @param {ParentNode} root */
+  bind(root) {
+    for (const element of root.querySelectorAll(BOUND)) {
+      const { key, age, period } = /** @type {HTMLElement} */ (element).dataset;
+      const host = element.closest("tr[data-host]")?.getAttribute("data-host") ?? this.host;
+      if (!key || element.closest("template")) continue;
+      let keys = this.bound.get(host);
+      if (!keys) this.bound.set(host, (keys = new Map()));
+      append(keys, key, element);
+      if (element.firstElementChild?.textContent !== "–") {
+        this.store.seed(host, key, Number(age) || 0, Number(period) || this.period);
+      }
+    }
+    for (const bar of root.querySelectorAll("[data-bar]")) {
+      append(this.bars, bar.getAttribute("data-bar") ?? "", bar);
+    }
+  }
+
+  /**
+   * Show new values.
+   * @param {string} host
+   * @param {Iterable<[string, number | null]>} metrics
+   */
+  show(host, metrics) {
+    const keys = this.bound.get(host);
+    if (!keys) return;
+    for (const [key, value] of metrics) {
+      for (const element of keys.get(key) ?? []) update(element, value);
+      if (host !== this.host) continue;
+      for (const bar of this.bars.get(key) ?? []) stretch(bar, value);
+    }
+  }
+
+  /** Say of every late value how old it is; of the others nothing. */
+  age() {
+    const now = performance.now();
+    for (const [host, keys] of this.bound) {
+      const values = this.store.of(host);
+      for (const [key, elements] of keys) {
+        const entry = values.get(key);
+        if (!entry) continue;
+        const late = Store.lateness(entry, now);
+        const words = late ? `${duration(late)} ago` : "";
+        for (const element of elements) showAge(element, words);
+      }
+    }
+  }
+}
+
+/** @param {Map<string, Element[]>} map @param {string} key @param {Element} element */
+function append(map, key, element) {
+  const found = map.get(key);
+  if (found) found.push(element);
+  else map.set(key, [element]);
+}
+
+/**
+ * Write a value into its element, unless a chart's cursor holds it.
+ * @param {Element} element
+ * @param {number | null} value
+ * @param {boolean} fade whether a change is to be seen
+ */
+export function update(element, value, fade = true) {
+  if (element.hasAttribute("data-held")) return;
+  const [number, unit] = written(value, element.getAttribute("data-style") ?? "");
+  setText(element.children[0], number, fade ? element : undefined);
+  setText(element.children[1], unit);
+}
+
+/** @param {Element | undefined} part @param {string} text @param {Element} [whole] */
+function setText(part, text, whole) {
+  if (!part || part.textContent === text) return;
+  // A text node that stays is cheaper than a new one, and keeps a selection.
+  if (part.firstChild instanceof Text) part.firstChild.data = text;
+  else part.textContent = text;
+  if (!whole) return;
+  whole.classList.remove("changed");
+  requestAnimationFrame(() => whole.classList.add("changed"));
+}
+
+/** @param {Element} bar @param {number | null} value */
+function stretch(bar, value) {
+  const percent = Math.min(100, Math.max(0, (value ?? 0) * 100));
+  bar.firstElementChild?.setAttribute("width", `${percent.toFixed(1)}%`);
+}
+
+/** @param {Element} element @param {string} words */
+function showAge(element, words) {
+  const age = element.querySelector(":scope > .age");
+  element.classList.toggle("late", words !== "");
+  if (!words) age?.remove();
+  else if (age) setText(age, words);
+  else {
+    const made = document.createElement("small");
+    made.className = "age";
+    made.textContent = words;
+    element.append(" ", made);
+  }
+}
