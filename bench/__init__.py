@@ -1,1 +1,1 @@
-"""Measures, printed by `make bench`: what the program costs, beside what others cost."""
+"""Measurements: what this program costs, beside its peers, in one run."""

@@ -30,6 +30,7 @@ from monitor.store.memory import MemoryStore
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
+from monitor.web.config import require_loopback
 from monitor.web.services import Services
 
 TICK_SECONDS = 1.0
@@ -47,12 +48,11 @@ def serve(settings: Settings, data_dir: Path) -> int:
     logs.configure(settings.logging)
     os.umask(0o077)
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
-        return asyncio.run(_Application(settings).run(listening))
+        return asyncio.run(Application(settings).run(listening))
 
 
 def _listen(settings: Settings) -> socket.socket:
-    address = urlsplit(f"//{settings.server.listen}")
-    return server.listener(address.hostname or "127.0.0.1", address.port or 0)
+    return server.listener(*require_loopback(settings.server.listen))
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def allowed_hosts(settings: Settings) -> tuple[str, ...]:
     return tuple(f"[{name}]" if ":" in name else name for name in named if name)
 
 
-class _Application:
+class Application:
     """The built objects, and the tasks that run them."""
 
     def __init__(self, settings: Settings) -> None:
@@ -159,6 +159,10 @@ class _Application:
         await self._store.close()
         self._log.info("stopped", failed=failed)
         return 1 if failed else 0
+
+    def end(self) -> None:
+        """Stop serving, as SIGTERM would."""
+        self._ending.set()
 
     async def _watch(self, tasks: list[asyncio.Task[None]]) -> bool:
         """Wait for the signal to stop, or for a task to fail: whether one did.

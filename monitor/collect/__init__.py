@@ -1,0 +1,1 @@
+"""This machine, one subject a file, and the runner that guards them."""

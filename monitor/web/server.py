@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
+from h11 import Request
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIFramework
 
 from monitor.errors import StartError
@@ -34,8 +36,11 @@ KEEPALIVE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES = 15, 5, 3
 LONGEST_INCOMPLETE_BYTES = 256 * 1024
 """Of a request's head.  Above the edge's own limits, so that those answer with a reason."""
 
-GOODBYE_SECONDS = 1.0
+GOODBYE_SECONDS = 0.7
 """How long open connections get to read what is queued once the server stops."""
+
+CANCEL_SECONDS = 1.5
+"""When Hypercorn cancels what still has not ended; the connections are shut down before."""
 
 
 def listener(host: str, port: int) -> socket.socket:
@@ -98,9 +103,11 @@ async def serve(
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("monitor.http")
-    config.graceful_timeout = GOODBYE_SECONDS
+    config.errorlog.setLevel(logging.WARNING)  # where it listens is ours to say
+    config.graceful_timeout = CANCEL_SECONDS
     config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
     config.websocket_max_message_size = 4 * 1024 * 1024
+    _stay_with_http_1()
     stopping = asyncio.Event()
 
     async def trigger() -> None:
@@ -121,6 +128,20 @@ async def serve(
         reaper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reaper
+
+
+def _stay_with_http_1() -> None:
+    """Keep Hypercorn from speaking HTTP/2 in cleartext, which no option of its turns off.
+
+    An ``Upgrade: h2c`` is then ignored, as RFC 9110 allows, and the HTTP/2 preface arrives as a
+    request of a version that the edge refuses.  Its HTTP/2 has no backpressure and leaves tasks
+    behind that end only by being cancelled (STREAM 3.3).
+    """
+
+    async def check_protocol(self: H11Protocol, event: Request) -> None:
+        """Let every request be what it says it is."""
+
+    H11Protocol._check_protocol = check_protocol  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def end_connections(local: tuple[object, ...]) -> int:

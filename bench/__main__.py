@@ -1,0 +1,26 @@
+"""``make bench``: run the measurements named on the command line, or all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from bench import collect, server
+
+BENCHES: dict[str, Callable[[], None]] = {"collect": collect.main, "server": server.main}
+
+
+def main() -> int:
+    """Run each bench; the exit status."""
+    names = sys.argv[1:] or list(BENCHES)
+    for name in names:
+        if name not in BENCHES:
+            print(f"there is no bench {name}; there are {', '.join(BENCHES)}", file=sys.stderr)
+            return 2
+    for name in names:
+        BENCHES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
