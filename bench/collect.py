@@ -7,12 +7,13 @@ interval; a tick's cost is a run's cost divided by the ticks between two runs.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+
+import psutil
 
 from bench.tables import table
 from monitor.collect import subjects
@@ -32,10 +33,11 @@ TARGET_MS = {"all but processes": 2.5, "processes": 2.0}
 def main() -> None:
     """Measure and print."""
     with _sleepers(PROCESSES):
+        count = _process_count()
         rows = [row for collector in subjects.build(CollectConfig()) if (row := _row(collector))]
     rows.sort(key=lambda row: -row[4])
     table(
-        f"Collectors: CPU ms, {TICKS} runs each, {_process_count()} processes",
+        f"Collectors: CPU ms, {TICKS} runs each, {count} processes",
         ("collector", "every s", "ms a run (median)", "ms a run (max)", "ms a tick", "series"),
         rows,
     )
@@ -71,7 +73,7 @@ def _row(collector: Collector) -> tuple[str, float, float, float, float, int] | 
 
 
 def _process_count() -> int:
-    return sum(name.isdigit() for name in os.listdir("/proc"))
+    return len(psutil.pids())
 
 
 @contextlib.contextmanager
