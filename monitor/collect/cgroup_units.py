@@ -22,6 +22,9 @@ DEEPEST = 6
 MOST_DIRECTORIES = 4_000
 """How many groups one listing looks at."""
 
+CONTROLLERS = frozenset(("cpu", "io", "memory", "pids"))
+"""Without any of these there is nothing to read."""
+
 _CONTAINER = re.compile(
     r"(?:(docker|libpod|cri-containerd|crio|podman|nerdctl|buildkit)-)?([0-9a-f]{64})(?:\.scope)?\Z"
 )
@@ -48,12 +51,9 @@ def hierarchy(root: Root) -> str:
         controllers = f"{directory}/cgroup.controllers"
         if not Path(controllers).exists():
             continue
-        if read_text(controllers):
+        if not CONTROLLERS.isdisjoint(read_text(controllers).split()):
             return directory
-        raise Absent(
-            "cgroup v2 is mounted without controllers (they belong to v1 here):"
-            " there is nothing to read"
-        )
+        raise Absent("cgroup v2 has no controllers here (they belong to v1): nothing can be read")
     raise Absent("cgroup v2 is not mounted on this machine")
 
 

@@ -92,7 +92,7 @@ class Facts:
         count = 0
         for part in online.split(","):
             first, _, last = part.partition("-")
-            if not first.isdecimal() or (last and not last.isdecimal()):
+            if len(part) > 20 or not first.isdecimal() or (last and not last.isdecimal()):
                 return os.cpu_count() or 0
             count += int(last or first) - int(first) + 1
         return count

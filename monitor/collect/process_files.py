@@ -28,6 +28,9 @@ IDLE_IO_TICKS = 5
 IDENTITY_SECONDS = 30.0
 """How often user and command line are read anew: programs change their titles."""
 
+LARGEST = 2**64
+"""No number of the kernel's is larger."""
+
 _KERNEL_STATES = {
     b"R": "running",
     b"S": "sleeping",
@@ -164,6 +167,8 @@ class Process:
             flags = int(fields[6])
         except ValueError:
             return False
+        if max(ticks, pages) > LARGEST:
+            return False
         if fields[19] != self.start:
             self._io.close()
             self._forget()
@@ -212,6 +217,8 @@ class Process:
         try:
             total = int(fields[9]) + int(fields[11])
         except (IndexError, ValueError):
+            total = LARGEST + 1
+        if total > LARGEST:
             self.io = None
             return
         elapsed = moment - self._io_at

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,22 @@ class Host:
         shutil.rmtree(self.path / f"proc/{pid}")
 
 
+OPENED: list[Processes] = []
+
+
+def opened(collector: Processes) -> Processes:
+    """A collector that is closed when the test ends."""
+    OPENED.append(collector)
+    return collector
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
@@ -86,7 +103,7 @@ def by_pid(reading: Reading) -> dict[int, Row]:
 def test_processes_are_counted_by_state(host: Host) -> None:
     for pid, state in enumerate("RSSDTtZIX", 1):
         host.put(pid, state=state)
-    found = Processes(Root(host.path)).collect(0.0)
+    found = opened(Processes(Root(host.path))).collect(0.0)
     assert found.values == {
         "system.processes.count": 9.0,
         'system.processes.count{state="running"}': 1.0,
@@ -100,7 +117,7 @@ def test_processes_are_counted_by_state(host: Host) -> None:
 
 def test_rates_are_none_at_first_and_then_of_the_time_between(host: Host) -> None:
     host.put(7, ticks=10, io=(1000, 0))
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     first = by_pid(collector.collect(0.0))[7]
     assert (first["cpu"], first["io"], first["rss"]) == (None, None, 10 * PAGE)
     assert (first["name"], first["user"], first["state"]) == ("app", "me", "sleeping")
@@ -119,7 +136,7 @@ def test_rates_are_none_at_first_and_then_of_the_time_between(host: Host) -> Non
 
 def test_a_number_used_again_is_another_process(host: Host) -> None:
     host.put(7, "old", ticks=1000, io=(10**9, 0))
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     collector.collect(0.0)
     host.put(7, "new", ticks=2000, start=200, io=(2 * 10**9, 0), uid=0, command=b"new\0")
     row = by_pid(collector.collect(1.0))[7]
@@ -131,7 +148,7 @@ def test_a_number_used_again_is_another_process(host: Host) -> None:
 def test_a_process_that_ended_is_forgotten_and_its_descriptors_given_back(host: Host) -> None:
     host.put(7)
     host.put(8)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     before = descriptors()
     collector.collect(0.0)
     assert descriptors() == before + 4
@@ -148,7 +165,7 @@ def test_kept_descriptors_stay_below_their_share(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (80, 80))
     for pid in range(1, 31):
         host.put(pid)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     before = descriptors()
     for now in range(3):
         found = collector.collect(float(now))
@@ -170,7 +187,7 @@ def test_hidden_io_is_none_asked_once_and_said(host: Host, monkeypatch: pytest.M
         return really(file)
 
     monkeypatch.setattr(process_files.ProcessFile, "read", read)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     for now in range(3):
         assert by_pid(collector.collect(float(now)))[7]["io"] is None
     assert len(asked) == 1
@@ -181,7 +198,7 @@ def test_hidden_io_is_none_asked_once_and_said(host: Host, monkeypatch: pytest.M
 def test_the_table_is_the_union_of_three_orders(host: Host) -> None:
     for pid in range(1, 101):
         host.put(pid, rss=pid)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     assert set(by_pid(collector.collect(0.0))) == set(range(86, 101))
     time.sleep(0.02)
     for pid in range(1, 21):
@@ -199,7 +216,7 @@ def test_names_and_titles_cannot_break_a_line_or_the_parser(host: Host) -> None:
     host.put(7, "a) R 1 (\n\x1b[31m b", command=b"x\n\x1b[31m\0--password\0hunter2\0")
     host.put(8, "kworker/0:1-ev", flags=0x0020_0000, command=b"")
     host.put(9, "gone", state="Z", command=b"")
-    rows = by_pid(Processes(Root(host.path)).collect(0.0))
+    rows = by_pid(opened(Processes(Root(host.path))).collect(0.0))
     assert rows[7]["name"] == r"a) R 1 (\n\x1b[31m b"
     assert rows[7]["command"] == r"x\n\x1b[31m --password ***"
     assert rows[8]["command"] == "[kworker/0:1-ev]"
@@ -214,14 +231,14 @@ def test_a_stat_that_is_none_is_skipped(host: Host, content: bytes) -> None:
     host.put(8)
     (host.path / "proc/7/stat").write_bytes(content)
     (host.path / "proc/8/io").write_bytes(content)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     for now in range(2):
         assert collector.collect(float(now)).values["system.processes.count"] == 1.0
 
 
 def test_command_lines_may_be_left_out(host: Host) -> None:
     host.put(7)
-    row = by_pid(Processes(Root(host.path), command_lines=False).collect(0.0))[7]
+    row = by_pid(opened(Processes(Root(host.path), command_lines=False)).collect(0.0))[7]
     assert (row["command"], row["name"], row["user"]) == ("", "app", "me")
 
 
@@ -229,7 +246,7 @@ def test_an_unknown_user_is_a_number_and_a_new_one_is_learnt(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.put(7, uid=4_000_000_000)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     assert by_pid(collector.collect(0.0))[7]["user"] == "4000000000"
     with (host.path / "etc/passwd").open("a") as file:
         file.write("late:x:4000000000:1::/:/bin/sh\n")
@@ -239,7 +256,7 @@ def test_an_unknown_user_is_a_number_and_a_new_one_is_learnt(
 
 def test_a_title_changed_meanwhile_is_seen(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.put(7, command=b"app starting")
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     collector.collect(0.0)
     host.put(7, command=b"app ready")
     assert by_pid(collector.collect(1.0))[7]["command"] == "app starting"
@@ -251,7 +268,7 @@ def test_too_many_processes_take_turns(host: Host, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(processes, "MOST_READ", 4)
     for pid in range(1, 11):
         host.put(pid)
-    collector = Processes(Root(host.path))
+    collector = opened(Processes(Root(host.path)))
     counts = [collector.collect(float(now)).values["system.processes.count"] for now in range(4)]
     assert counts == [4.0, 8.0, 10.0, 10.0]
     assert "10 processes" in collector.note
@@ -287,4 +304,4 @@ def test_it_agrees_with_psutil_about_a_real_process() -> None:
         busy.kill()
         busy.wait()
         collector.close()
-    assert busy.pid not in by_pid(Processes(Root(Path("/"))).collect(2.0))
+    assert busy.pid not in by_pid(opened(Processes(Root(Path("/")))).collect(2.0))
