@@ -230,7 +230,13 @@ class Process:
         """Read whose it is and how it was called, now and then."""
         if self._command_at is not None and moment - self._command_at < IDENTITY_SECONDS:
             return
-        self._command_at = moment
+        if command_line_wanted and self.state == "blocked":
+            # Its command line is in its own memory, and reading that waits as long as it does
+            # where it is stuck with its memory's lock in hand: this is how ps hangs.
+            self.command = self.command or f"[{self.name}]"
+            return
+        # Spread by number, so that what is first seen in one tick is not read anew in one.
+        self._command_at = moment - (self.pid % 16 if self._command_at is None else 0)
         self.uid = self._effective_uid()
         if not command_line_wanted:
             return

@@ -45,16 +45,16 @@ _HARMLESS_ENDS = re.compile(
 _SWITCH_BEGINS = re.compile(r"no|enable|disable|use|with|without|require|skip|ask|is|has")
 """A name that begins so is a switch and has no secret for a value."""
 
-_PASSWORD_FLAGS = {
-    "mysql": "p",
-    "mariadb": "p",
-    "sshpass": "p",
-    "mongo": "p",
-    "redis-cli": "a",
-    "ldap": "w",
-    "sqlcmd": "P",
-}
-"""Short options that take a password, by how the program's name begins."""
+_PASSWORD_FLAGS = (
+    (re.compile(r"(?:mysql(?:dump|admin|import|check|show|pump|slap|sh|binlog)?)\Z"), "p"),
+    (re.compile(r"mariadb(?:-[a-z]+)?\Z"), "p"),
+    (re.compile(r"sshpass\Z"), "p"),
+    (re.compile(r"mongo(?:sh|dump|restore|export|import|stat|top|files)?\Z"), "p"),
+    (re.compile(r"redis-cli\Z"), "a"),
+    (re.compile(r"ldap[a-z]+\Z"), "w"),
+    (re.compile(r"sqlcmd\Z"), "P"),
+)
+"""Short options that take a password, by the program's name."""
 
 _LOGIN_PROGRAMS = ("smbclient", "curl")
 """Programs whose -u or -U takes a user and a password in one."""
@@ -232,8 +232,8 @@ class _Masker:
         if name == "login":
             self._flags = _LOGIN_FLAGS
             return
-        for beginning, flags in _PASSWORD_FLAGS.items():
-            if name.startswith(beginning):
+        for program, flags in _PASSWORD_FLAGS:
+            if program.match(name):
                 self._flags = flags
                 return
         if name.startswith(_LOGIN_PROGRAMS):

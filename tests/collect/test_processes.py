@@ -264,6 +264,17 @@ def test_a_title_changed_meanwhile_is_seen(host: Host, monkeypatch: pytest.Monke
     assert by_pid(collector.collect(2.0))[7]["command"] == "app ready"
 
 
+def test_the_command_line_of_a_blocked_process_is_not_read(host: Host) -> None:
+    """Reading it would wait with it; it is read once the process goes on."""
+    host.put(7, state="D", command=b"app -v\0")
+    collector = opened(Processes(Root(host.path)))
+    assert by_pid(collector.collect(0.0))[7]["command"] == "[app]"
+    host.put(7, state="R", command=b"app -v\0")
+    assert by_pid(collector.collect(1.0))[7]["command"] == "app -v"
+    host.put(7, state="D", command=b"app -w\0")
+    assert by_pid(collector.collect(2.0))[7]["command"] == "app -v"
+
+
 def test_too_many_processes_take_turns(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "MOST_READ", 4)
     for pid in range(1, 11):

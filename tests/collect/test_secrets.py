@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.collect.secrets import LONGEST_SHOWN_BYTES, command_line
 
@@ -82,6 +84,13 @@ MASKED = [
     (["sh", "-c", 'app --password "a b" x'], "sh -c app --password *** *** x"),
     (["sh", "-c", "X=1 API_KEY=abc app"], "sh -c X=1 API_KEY=*** app"),
     (["sh", "-c", "curl -H 'Authorization: Bearer a' h"], "sh -c curl -H 'Authorization: ***' h"),
+    (["bash", "-c", "PGPASSWORD='a b' psql"], "bash -c PGPASSWORD=***"),
+    (["bash", "-lc", "x && sshpass -p a ssh h"], "bash -lc x && sshpass -p *** ssh h"),
+    (["curl", "-H", "X-Vault-Token: s.abc", "h"], "curl -H X-Vault-Token: *** h"),
+    (["curl", "--header=Authorization: Bearer abc"], "curl --header=Authorization: ***"),
+    (["app", "-c", "a://u:p@h,b://u:q@i"], "app -c a://u:***@i"),
+    (["app", "Password=a;Token=b"], "app Password=***"),
+    (["app", "user=a;Password=b;Token=c"], "app user=a;Password=***;Token=***"),
     (["app worker --token abc --port 1"], "app worker --token *** --port 1"),
 ]
 
@@ -105,6 +114,13 @@ UNTOUCHED = [
     "docker login --password-stdin hub",
     "psql -p 5432 -h db",
     "ssh -p 22 host",
+    "ssh mysql-1 -p 22",
+    "ffprobe --auth-required",
+    "app --secrets-dir /run/secrets",
+    "systemd --switched-root --system --deserialize=31",
+    "app --log-level=info --http-port:80",
+    "ssh-agent -a /tmp/agent",
+    "dovecot/auth worker",
     "cp -p from to",
     "docker run -p 80:80 web",
     "app --key=/etc/tls/key.pem",
@@ -158,6 +174,33 @@ def test_a_secret_that_the_cut_falls_into_is_masked_all_the_same() -> None:
     assert "hunter" not in command_line(b"app\0--password\0" + b"hunter" * 2000)
     assert "hunter" not in command_line(b"app\0https://me:" + b"hunter" * 2000 + b"@h")
     assert "hunter" not in command_line(b"app\0--password=" + b"hunter" * 2000)
+
+
+@given(st.binary(max_size=600))
+def test_whatever_it_is_the_text_is_short_and_printable(raw: bytes) -> None:
+    shown = command_line(raw)
+    assert len(shown.encode()) <= LONGEST_SHOWN_BYTES
+    assert shown.isprintable()
+
+
+WORDS = st.lists(
+    st.text(alphabet="abcdefgh-=:/'\"@ .,\t_X7", min_size=1, max_size=8).filter(
+        lambda word: "--" not in word
+    ),
+    max_size=4,
+)
+
+
+@given(
+    WORDS,
+    st.sampled_from(
+        ["--password={}", "--db-password={}", "API_KEY={}", "-Dx.secret={}", "x://u:{}@h", "{}"]
+    ),
+)
+def test_whatever_stands_before_it_a_secret_is_masked(words: list[str], form: str) -> None:
+    secret = "eyJhbGciOiJIUzI1NiJ9" if form == "{}" else "hunter2"
+    raw = "\0".join([*words, form.format(secret)]).encode()
+    assert secret not in command_line(raw)
 
 
 @pytest.mark.parametrize(
