@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from monitor.collect.secret_names import is_secret_name, password_flags
+
 MASK = "***"
 
 LONGEST_INPUT_BYTES = 4_096
@@ -19,54 +21,17 @@ LONGEST_INPUT_BYTES = 4_096
 LONGEST_SHOWN_BYTES = 256
 """How much of a command line is shown, in UTF-8."""
 
-_SECRET_WORDS = re.compile(
-    r"password|passwd|passphrase|passcode|passwort|pass|pwd|pw|secret|token|apikey|apitoken"
-    r"|accesstoken|authtoken|secretkey|accesskey|privatekey|auth|credential|credentials|cookie"
-    r"|bearer|pin|otp|psk|requirepass|masterauth|userpwd"
-)
-"""A name that ends in one of these words has a secret for a value."""
-
-_KEY_OWNERS = re.compile(
-    r"api|access|secret|private|encryption|auth|account|shared|master|signing|session|service"
-    r"|storage|license|app|application|client|consumer|webhook|hmac|jwt|deploy"
-)
-"""A name that ends in one of these and ``key`` has a secret for a value."""
-
-_STEMS = ("password", "passwd", "passphrase", "secret")
-"""A name with one of these anywhere and a value after ``=`` has a secret for a value…"""
-
-_HARMLESS_ENDS = re.compile(
-    r"file|path|dir|directory|name|id|ttl|length|policy|prompt|stdin|store|type|provider"
-    r"|manager|server|host|port|url|uri|endpoint|timeout|rotation|expiry|age|env|command|cmd"
-    r"|fd"
-)
-"""…unless it ends in one of these words."""
-
-_SWITCH_BEGINS = re.compile(r"no|enable|disable|use|with|without|require|skip|ask|is|has")
-"""A name that begins so is a switch and has no secret for a value."""
-
-_PASSWORD_FLAGS = (
-    (re.compile(r"(?:mysql(?:dump|admin|import|check|show|pump|slap|sh|binlog)?)\Z"), "p"),
-    (re.compile(r"mariadb(?:-[a-z]+)?\Z"), "p"),
-    (re.compile(r"sshpass\Z"), "p"),
-    (re.compile(r"mongo(?:sh|dump|restore|export|import|stat|top|files)?\Z"), "p"),
-    (re.compile(r"redis-cli\Z"), "a"),
-    (re.compile(r"ldap[a-z]+\Z"), "w"),
-    (re.compile(r"sqlcmd\Z"), "P"),
-)
-"""Short options that take a password, by the program's name."""
-
 _LOGIN_PROGRAMS = ("smbclient", "curl")
 """Programs whose -u or -U takes a user and a password in one."""
 
 _LOGIN_FLAGS = "p"
 """The same after the word ``login``, as in ``docker login -u me -p x``."""
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _NAMED = re.compile(r"""(?s)(["']?-{0,2}/?([\w.\-]++)["']?[=:]\s*)(.+)""")
 _INNER = re.compile(r"""(?<![\w.\-])([\w.\-]++)["']?[=:]["']?""")
 _INNER_VALUE = re.compile(r"""[^\s"',;&}]++""")
 _FLAG = re.compile(r"--?([A-Za-z][\w.\-]*+)\Z")
+_SETTING = re.compile(r"[A-Za-z][\w\-]*+\Z")
 _NEXT_FLAG = re.compile(r"--[A-Za-z][\w\-]*+(?:=.*)?\Z", re.DOTALL)
 _HEADER = re.compile(
     r"""(?i)(?<![\w\-])((?:proxy-)?authorization|x-[\w\-]*+|private-token|(?:set-)?cookie)"""
@@ -80,35 +45,9 @@ _LOOKS_SECRET = re.compile(
     r"\b(?:A(?:KIA|SIA)[0-9A-Z]{16}"
     r"|eyJ[\w\-]{8,}(?:\.[\w\-]*){0,2}"
     r"|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w\-]{16,}"
+    r"|hooks\.slack\.com/services/\S+|bot\d{6,12}:[\w\-]{30,}"
     r"|xox[abeprs]-[\w\-]{8,}|sk-[\w\-]{16,}|(?:agt|mon)_\w{16,})"
 )
-
-
-def is_secret_name(name: str, *, assigned: bool) -> bool:
-    """Whether an option or variable of this name has a secret for a value.
-
-    `assigned` says that the value follows ``=`` or ``:``; where it would be the next
-    argument, only the end of the name counts.
-    """
-    if name in ("PWD", "OLDPWD"):
-        return False
-    words = [word.lower() for word in _WORD.findall(name)]
-    if not words or _SWITCH_BEGINS.fullmatch(words[0]):
-        return False
-    last = words[-1]
-    if last.isdigit() and len(words) > 1:
-        last = words[-2]
-    if _SECRET_WORDS.fullmatch(last):
-        return True
-    if last == "key" and (
-        (len(words) > 1 and _KEY_OWNERS.fullmatch(words[-2]))
-        or (assigned and name.isupper() and len(words) > 1)
-    ):
-        return True
-    if not assigned or _HARMLESS_ENDS.fullmatch(last):
-        return False
-    folded = name.lower()
-    return any(stem in folded for stem in _STEMS)
 
 
 def command_line(raw: bytes) -> str:
@@ -143,6 +82,7 @@ class _Masker:
         self._cut = cut
         self._flags = ""
         self._next_is_secret = False
+        self._next_is_assigned = False
         self._next_is_login = False
         self._quote = ""
 
@@ -188,6 +128,10 @@ class _Masker:
     def _take_next(self, argument: str) -> bool:
         """Whether this argument is the value of the secret named before it."""
         waiting, self._next_is_secret = self._next_is_secret, False
+        assigned, self._next_is_assigned = self._next_is_assigned, False
+        if argument in ("=", ":") and (waiting or assigned):
+            self._next_is_secret = True
+            return False
         return waiting and argument != "" and not _NEXT_FLAG.match(argument)
 
     def _mask_word(self, word: str) -> str:
@@ -215,6 +159,11 @@ class _Masker:
         if self._flags == "login" and word in ("-u", "--user", "-U", "--proxy-user"):
             self._next_is_login = True
             return word
+        if _SETTING.match(word) and is_secret_name(word, assigned=False):
+            # ``aws configure set aws_secret_access_key x``, and ``password = x`` in a script.
+            self._next_is_secret = "_" in word or "-" in word
+            self._next_is_assigned = True
+            return word
         if not word.startswith("-"):
             self._note_program(word)
         return _mask_inner(word)
@@ -232,10 +181,10 @@ class _Masker:
         if name == "login":
             self._flags = _LOGIN_FLAGS
             return
-        for program, flags in _PASSWORD_FLAGS:
-            if program.match(name):
-                self._flags = flags
-                return
+        flags = password_flags(name)
+        if flags:
+            self._flags = flags
+            return
         if name.startswith(_LOGIN_PROGRAMS):
             self._flags = "login"
 
