@@ -23,6 +23,7 @@ class Style(enum.StrEnum):
     """How a value is written for people; a counter's style is its rate's."""
 
     NUMBER = "number"
+    DECIMAL = "decimal"
     PERCENT = "percent"
     BYTES = "bytes"
     BYTES_PER_SECOND = "bytes_per_second"
@@ -85,9 +86,15 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("system.cpu.frequency", "Hz", Style.HERTZ, "Present clock frequency.", "cpu"),
     _gauge("system.cpu.logical.count", "{cpu}", _NUMBER, "Logical processors."),
-    _gauge("system.cpu.load_average.1m", "{thread}", _NUMBER, "Load average over one minute."),
-    _gauge("system.cpu.load_average.5m", "{thread}", _NUMBER, "Load average over five minutes."),
-    _gauge("system.cpu.load_average.15m", "{thread}", _NUMBER, "Load average over 15 minutes."),
+    _gauge(
+        "system.cpu.load_average.1m", "{thread}", Style.DECIMAL, "Load average over one minute."
+    ),
+    _gauge(
+        "system.cpu.load_average.5m", "{thread}", Style.DECIMAL, "Load average over five minutes."
+    ),
+    _gauge(
+        "system.cpu.load_average.15m", "{thread}", Style.DECIMAL, "Load average over 15 minutes."
+    ),
     _counter("system.cpu.context_switches", "{switch}", _RATE, "Context switches."),
     _counter("system.cpu.interrupts", "{interrupt}", _RATE, "Hardware interrupts."),
     _counter("system.cpu.soft_interrupts", "{interrupt}", _RATE, "Soft interrupts."),
@@ -135,9 +142,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("system.paging.usage", "By", _BYTES, "Swap in each state.", "state"),
     _gauge("system.paging.utilization", "1", _PERCENT, "Share of swap in use."),
-    _counter(
-        "system.paging.operations", "{page}", _RATE, "Pages swapped in and out.", "direction"
-    ),
+    _counter("system.paging.operations", "{page}", _RATE, "Pages swapped in and out.", "direction"),
     _counter("system.paging.io", "By", _BYTES_RATE, "Bytes paged in and out.", "direction"),
     _counter("system.paging.faults", "{fault}", _RATE, "Page faults.", "kind"),
     _counter("system.memory.oom_kills", "{process}", _RATE, "Processes killed for want of memory."),
@@ -150,9 +155,7 @@ METRICS: tuple[Metric, ...] = (
         "mountpoint",
         "state",
     ),
-    _gauge(
-        "system.filesystem.limit", "By", _BYTES, "Size of a filesystem.", "mountpoint"
-    ),
+    _gauge("system.filesystem.limit", "By", _BYTES, "Size of a filesystem.", "mountpoint"),
     _gauge(
         "system.filesystem.utilization",
         "1",
@@ -160,19 +163,20 @@ METRICS: tuple[Metric, ...] = (
         "Share of the space an ordinary user may write that is used, as df shows it.",
         "mountpoint",
     ),
-    _gauge(
-        "system.filesystem.inodes.usage", "{inode}", _NUMBER, "Inodes.", "mountpoint", "state"
-    ),
+    _gauge("system.filesystem.inodes.usage", "{inode}", _NUMBER, "Inodes.", "mountpoint", "state"),
     _gauge(
         "system.filesystem.inodes.utilization", "1", _PERCENT, "Share of inodes used.", "mountpoint"
     ),
-    _gauge(
-        "system.filesystem.readonly", "1", _FLAG, "1 where a mount is read-only.", "mountpoint"
-    ),
+    _gauge("system.filesystem.readonly", "1", _FLAG, "1 where a mount is read-only.", "mountpoint"),
     # Disks
     _counter("system.disk.io", "By", _BYTES_RATE, "Bytes transferred.", "device", "direction"),
     _counter(
-        "system.disk.operations", "{operation}", _RATE, "Finished operations.", "device", "direction"
+        "system.disk.operations",
+        "{operation}",
+        _RATE,
+        "Finished operations.",
+        "device",
+        "direction",
     ),
     _counter(
         "system.disk.merged", "{operation}", _RATE, "Operations merged.", "device", "direction"
@@ -196,9 +200,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge(
         "system.disk.pending_operations", "{operation}", _NUMBER, "Operations in flight.", "device"
     ),
-    _gauge(
-        "system.disk.utilization", "1", _PERCENT, "Share of time a disk was busy.", "device"
-    ),
+    _gauge("system.disk.utilization", "1", _PERCENT, "Share of time a disk was busy.", "device"),
     _gauge(
         "system.disk.await",
         "s",
@@ -207,12 +209,12 @@ METRICS: tuple[Metric, ...] = (
         "device",
         "direction",
     ),
-    _gauge("system.disk.queue", "{operation}", _NUMBER, "Mean operations in flight.", "device"),
+    _gauge(
+        "system.disk.queue", "{operation}", Style.DECIMAL, "Mean operations in flight.", "device"
+    ),
     _gauge("system.disk.rotational", "1", _FLAG, "1 where a disk has rotating parts.", "device"),
     # Network
-    _counter(
-        "system.network.io", "By", _BYTES_RATE, "Bytes carried.", "interface", "direction"
-    ),
+    _counter("system.network.io", "By", _BYTES_RATE, "Bytes carried.", "interface", "direction"),
     _counter(
         "system.network.packets", "{packet}", _RATE, "Packets carried.", "interface", "direction"
     ),
@@ -233,16 +235,12 @@ METRICS: tuple[Metric, ...] = (
         "interface",
     ),
     _gauge("system.network.up", "1", _FLAG, "1 where an interface is up.", "interface"),
-    _gauge(
-        "system.network.sockets", "{socket}", _NUMBER, "Sockets, and pages they hold.", "kind"
-    ),
+    _gauge("system.network.sockets", "{socket}", _NUMBER, "Sockets, and pages they hold.", "kind"),
     _gauge(
         "system.network.tcp.established", "{connection}", _NUMBER, "TCP connections established."
     ),
     _counter("system.network.tcp.segments", "{segment}", _RATE, "TCP segments.", "direction"),
-    _counter(
-        "system.network.tcp.retransmits", "{segment}", _RATE, "TCP segments sent once more."
-    ),
+    _counter("system.network.tcp.retransmits", "{segment}", _RATE, "TCP segments sent once more."),
     _counter("system.network.tcp.resets", "{segment}", _RATE, "TCP resets sent."),
     _counter(
         "system.network.tcp.listen_overflows",
@@ -291,16 +289,12 @@ METRICS: tuple[Metric, ...] = (
     _counter(
         "cgroup.cpu.throttled_time", "s", _PERCENT, "Time a control group was throttled.", "unit"
     ),
-    _counter(
-        "cgroup.cpu.throttled_periods", "{period}", _RATE, "Periods with throttling.", "unit"
-    ),
+    _counter("cgroup.cpu.throttled_periods", "{period}", _RATE, "Periods with throttling.", "unit"),
     _gauge("cgroup.memory.usage", "By", _BYTES, "Memory of a control group.", "unit"),
     _gauge("cgroup.memory.limit", "By", _BYTES, "Its limit, where it has one.", "unit"),
     _gauge("cgroup.memory.utilization", "1", _PERCENT, "Share of that limit in use.", "unit"),
     _counter("cgroup.memory.oom_kills", "{process}", _RATE, "Processes killed in it.", "unit"),
-    _counter(
-        "cgroup.disk.io", "By", _BYTES_RATE, "Bytes it read and wrote.", "unit", "direction"
-    ),
+    _counter("cgroup.disk.io", "By", _BYTES_RATE, "Bytes it read and wrote.", "unit", "direction"),
     _gauge("cgroup.pids.count", "{thread}", _NUMBER, "Tasks of a control group.", "unit"),
     _gauge("cgroup.pids.limit", "{thread}", _NUMBER, "Its limit, where it has one.", "unit"),
     _gauge(
@@ -311,9 +305,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("system.cgroups.count", "{group}", _NUMBER, "Containers and services found."),
     # Hardware
-    _gauge(
-        "hw.temperature", "Cel", Style.CELSIUS, "Temperature of a sensor.", "device", "sensor"
-    ),
+    _gauge("hw.temperature", "Cel", Style.CELSIUS, "Temperature of a sensor.", "device", "sensor"),
     _gauge(
         "hw.temperature.limit",
         "Cel",
@@ -353,9 +345,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("monitor.collector.success", "1", _FLAG, "1 where it succeeded.", "collector"),
     _counter("process.cpu.time", "s", _PERCENT, "Processor time of this program.", "state"),
     _gauge("process.memory.usage", "By", _BYTES, "Resident memory of this program."),
-    _gauge(
-        "process.open_file_descriptors", "{descriptor}", _NUMBER, "Descriptors it has open."
-    ),
+    _gauge("process.open_file_descriptors", "{descriptor}", _NUMBER, "Descriptors it has open."),
     _gauge("process.threads", "{thread}", _NUMBER, "Threads of this program."),
 )
 

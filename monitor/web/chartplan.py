@@ -142,8 +142,12 @@ def _busiest(reader: Reader, most: int) -> list[str]:
 
 
 def _loudest(reader: Reader, most: int) -> list[str]:
-    """Interfaces other than loopback by what they carry now."""
-    found = {k.get("interface") for k in reader.keys("system.network.io")} - {"", "lo"}
+    """Interfaces other than loopback and not down, by what they carry now."""
+    found = {
+        name
+        for name in reader.attributes("system.network.io", "interface")
+        if name != "lo" and reader.raw(key("system.network.up", interface=name)) != 0
+    }
     ranked = sorted(found, key=lambda name: (-_carried(reader, name), name))
     return sorted(ranked[:most])
 

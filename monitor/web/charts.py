@@ -38,6 +38,10 @@ LEAST_BAND = 0.004
 """A band of a stack thinner than this share of the axis gets no label."""
 
 
+_LARGEST = 1e300
+"""No value is drawn as larger, so that a stack of them stays finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one chart shows: series by KEY with a short label each, in drawing order.
@@ -86,13 +90,16 @@ class Drawing:
     """The picture in words, for who cannot see it."""
 
 
-def draw(plan: Plan, starts: Floats, step: float, end: float, found: Mapping[str, Floats]) -> Drawing:
+def draw(
+    plan: Plan, starts: Floats, step: float, end: float, found: Mapping[str, Floats]
+) -> Drawing:
     """The picture of a range.
 
     `starts` are the buckets' instants, `step` seconds apart, `end` the right edge, `found`
     each KEY's averages with NaN where nothing was observed.
     """
-    columns = [found.get(text, np.full(len(starts), np.nan)) for text, _ in plan.lines]
+    absent = np.full(len(starts), np.nan)
+    columns = [_bounded(found.get(text, absent)) for text, _ in plan.lines]
     stops = stack(columns) if plan.stacked else columns
     top = plan.top or nice_top(_highest(stops), plan.style)
     x = WIDTH - (end - starts)
@@ -111,7 +118,7 @@ def draw(plan: Plan, starts: Floats, step: float, end: float, found: Mapping[str
                 text,
                 label,
                 index % MOST_LINES + 1,
-                _stroke(x, y, runs),
+                "" if plan.stacked else _stroke(x, y, runs),
                 _area(x, y, base, runs) if plan.stacked else "",
                 f"{label} {words}" if plan.stacked else words,
                 heights[index],
@@ -120,6 +127,11 @@ def draw(plan: Plan, starts: Floats, step: float, end: float, found: Mapping[str
         if plan.stacked:
             below = stops[index]
     return Drawing(plan, tuple(lines), _ticks(top, plan.style), _summary(plan, columns, lasts))
+
+
+def _bounded(column: Floats) -> Floats:
+    """The column without infinities and within what can be added up."""
+    return np.clip(np.where(np.isfinite(column), column, np.nan), -_LARGEST, _LARGEST)
 
 
 def stack(columns: Sequence[Floats]) -> list[Floats]:

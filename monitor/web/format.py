@@ -128,7 +128,7 @@ def nice_top(value: float, style: str) -> float:
     value = min(value, _HIGHEST_TOP)
     base = 1.0
     if style in ("bytes", "bytes_per_second"):
-        while value / base >= 1000 and base < 2.0**60:
+        while value / base > 500 and base < 2.0**60:
             base *= 1024
         if value < 1:
             return 1.0

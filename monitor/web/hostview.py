@@ -422,8 +422,9 @@ def _summary(reader: Reader) -> list[tuple[str, Value]]:
 
 
 def _notes(rows: Sequence[Row]) -> dict[str, str]:
+    """What collectors say of what they could not read; what a machine has not got is no news."""
     return {
         words(row.get("collector")): words(row.get("note"))
         for row in rows
-        if words(row.get("note"))
+        if words(row.get("note")) and row.get("status") != "absent"
     }

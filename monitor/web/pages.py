@@ -142,9 +142,7 @@ class Pages:
         sort: str,
         as_text: bool,
     ) -> str:
-        drawings = [
-            _drawn(plan, found, now) for plan, found in zip(chosen, ranges, strict=True)
-        ]
+        drawings = [_drawn(plan, found, now) for plan, found in zip(chosen, ranges, strict=True)]
         view = host_page(host, drawings, now, sort)
         if as_text:
             return host_text(view)

@@ -89,8 +89,10 @@ def live_table(
     kept = tuple(
         column
         for column in columns
-        if column.fact and any(column.fact in row for row in known.values())
-        or column.name and any(reader.has(column.key_of(attribute, o)) for o in owners)
+        if column.fact
+        and any(column.fact in row for row in known.values())
+        or column.name
+        and any(reader.has(column.key_of(attribute, o)) for o in owners)
     )
     rows = tuple(
         LiveRow(name, tuple(_cell(reader, c, attribute, name, known) for c in kept))
@@ -188,7 +190,9 @@ def snapshot_table(
     if snapshot is None or not snapshot.rows:
         return None
     field, descending = _order(table, wanted)
-    kept = tuple(f for f in table.fields if any(row.get(f.name) is not None for row in snapshot.rows))
+    kept = tuple(
+        f for f in table.fields if any(row.get(f.name) is not None for row in snapshot.rows)
+    )
     rows = ordered(snapshot.rows, field, descending)[: table.most]
     return replace(
         table,

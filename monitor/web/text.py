@@ -41,7 +41,11 @@ def fleet_text(fleet: Fleet) -> str:
         return "No hosts yet.\n"
     heads = ["HOST", "STATUS", *(column.short for column in fleet.columns)]
     rows = [
-        [escaped(row.name, 22), row.status.word, *(_cell(value, short=True) for value in row.values)]
+        [
+            escaped(row.name, 22),
+            row.status.word,
+            *(_cell(value, short=True) for value in row.values),
+        ]
         for row in fleet.rows
     ]
     return _counts(fleet) + "\n\n" + table(heads, rows, left=2)
@@ -56,12 +60,14 @@ def _counts(fleet: Fleet) -> str:
 def host_text(page: HostPage) -> str:
     """One host's page."""
     name = escaped(page.name, 60)
-    parts = [f"{name}  {page.status.word}, up for {page.uptime.text}, last heard {page.seen} ago"]
-    if page.facts:
-        parts.append("\n".join(f"{label}: {escaped(text, 80)}" for label, text in page.facts))
+    parts = [f"{name}  {page.status.word}, last heard {page.seen} ago"]
+    facts = [("Uptime", page.uptime.text), *page.facts, *page.labels]
+    parts.append("\n".join(f"{escaped(name)}: {escaped(words, 64)}" for name, words in facts))
     if page.notices:
         parts.append("\n".join(f"! {escaped(words, 90)}" for _, words in page.notices))
-    parts.append(table(["", "", ""], [_tile(tile) for tile in page.tiles], right={1}, heads_shown=False))
+    parts.append(
+        table(["", "", ""], [_tile(tile) for tile in page.tiles], right={1}, heads_shown=False)
+    )
     if page.pressure:
         parts.append(_named("PRESSURE", ("10 s", "1 min", "5 min"), page.pressure))
     parts += [_live(t) for t in (page.filesystems, page.disks, page.interfaces) if t]

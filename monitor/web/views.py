@@ -309,5 +309,9 @@ def spark_of(ratios: Floats) -> Spark:
         points.append(f"{ratio:.3f}")
         pen = True
     seen = ratios[np.isfinite(ratios)]
-    label = f"from {written(seen.min(), 'percent')} to {written(seen.max(), 'percent')}" if len(seen) else "no data"
+    label = (
+        f"from {written(seen.min(), 'percent')} to {written(seen.max(), 'percent')}"
+        if len(seen)
+        else "no data"
+    )
     return Spark("".join(path), ",".join(points), f"CPU over ten minutes: {label}")

@@ -11,8 +11,8 @@ import { update } from "./live.js";
 
 export const WINDOW_S = 600;
 const HEIGHT = 160;
-const LEFT = 60;
-const RIGHT = 84;
+const LEFT = 68;
+const RIGHT = 100;
 const TOP = 8;
 const BOTTOM = 24;
 const PLOT = HEIGHT - TOP - BOTTOM;
@@ -168,7 +168,7 @@ export class Chart {
         {
           ...axis,
           size: BOTTOM,
-          gap: 5,
+          gap: 7,
           splits: () => X_LABELS.map((_, i) => this.end - WINDOW_S + (i * WINDOW_S) / 5),
           values: () => X_LABELS,
         },
@@ -193,10 +193,10 @@ export class Chart {
     const colour = () => this.colours.lines[index];
     return {
       label: line.label,
-      stroke: colour,
-      width: this.stacked ? 1 : 1.5,
+      stroke: this.stacked ? undefined : colour,
+      width: this.stacked ? 0 : 1.5,
       dash: this.stacked ? undefined : DASHES[line.slot - 1],
-      fill: this.stacked ? () => `${colour()}b3` : undefined,
+      fill: this.stacked ? () => `${colour()}cc` : undefined,
       points: { show: false },
       gaps: (plot, series) => gaps(plot, this.t, this.columns[series - 1]),
     };

@@ -106,7 +106,7 @@ export function niceTop(value, style) {
   value = Math.min(value, HIGHEST_TOP);
   let base = 1;
   if (style === "bytes" || style === "bytes_per_second") {
-    while (value / base >= 1000 && base < 2 ** 60) base *= 1024;
+    while (value / base > 500 && base < 2 ** 60) base *= 1024;
     if (value < 1) return 1;
   }
   let power = 1;

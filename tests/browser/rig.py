@@ -1,0 +1,86 @@
+"""A server in this process whose hosts say what a test wants: names from outside, late values,
+ten minutes of history, hosts that appear.
+
+It is the real application on a real socket; only the collectors are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from array import array
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from monitor.core.state import LiveState
+from monitor.log.memory import MemoryLog
+from monitor.model import Frame, Row, Schema, Snapshot
+from monitor.pipeline import Pipeline
+from monitor.store.memory import MemoryStore
+from monitor.stream.hub import EventPublisher
+from monitor.web import assets, server
+from monitor.web.app import create_app
+from monitor.web.services import Services
+
+
+class Rig:
+    """The flow without collectors: `send` is what a collector's frame would be."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.state = LiveState()
+        self.store = MemoryStore()
+        self.log = MemoryLog()
+        self.hub = EventPublisher(self.log, self.state, time.time)
+        self.pipeline = Pipeline(self.state, self.store, self.log, self.hub.offer, time.time)
+        self.services = Services(
+            state=self.state,
+            store=self.store,
+            log=self.log,
+            hub=self.hub,
+            assets=assets.load(),
+            clock=time.time,
+            ready=lambda: True,
+            host=host,
+        )
+        self.url = ""
+        self._schemas: dict[tuple[str, ...], Schema] = {}
+        self._ending = asyncio.Event()
+
+    async def send(
+        self,
+        metrics: Mapping[str, float],
+        snapshots: Mapping[str, Sequence[Row]] | None = None,
+        *,
+        host: str = "",
+        at: float = 0.0,
+    ) -> None:
+        """One frame of a host, now or at an instant, with its tables."""
+        name, at = host or self.host, at or time.time()
+        texts = tuple(metrics)
+        schema = self._schemas.setdefault(texts, Schema(texts))
+        tables = [Snapshot(name, at, kind, tuple(rows)) for kind, rows in (snapshots or {}).items()]
+        await self.pipeline.accept(Frame(name, at, schema, array("d", metrics.values())), tables)
+
+    async def _shutdown(self) -> None:
+        await self._ending.wait()
+        await self.hub.stop()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator[Rig]:
+        """Serve on loopback while the block runs."""
+        listening: socket.socket = server.listener("127.0.0.1", port)
+        self.url = server.url(listening)
+        await self.hub.start()
+        served = asyncio.create_task(
+            server.serve(create_app(self.services), listening, self._shutdown)
+        )
+        try:
+            yield self
+        finally:
+            self._ending.set()
+            await served
+            await self.hub.stop()
+            await self.log.close()
+            await self.store.close()
