@@ -14,19 +14,18 @@ from monitor.core.state import HostState
 from monitor.model import Row, SeriesKey, key
 from monitor.web.charts import Drawing
 from monitor.web.format import duration
-from monitor.web.tables import (
-    Column,
-    Field,
-    LiveTable,
-    SnapshotTable,
-    live_table,
-    snapshot_table,
-    words,
+from monitor.web.hosttables import (
+    COLLECTORS,
+    LIMITS,
+    PROCESSES,
+    UNITS,
+    disks,
+    filesystems,
+    interfaces,
 )
+from monitor.web.tables import LiveTable, SnapshotTable, snapshot_table, words
 from monitor.web.views import MOST_LABELS, Reader, Status, Value, natural, status_of
 
-MOST_PROCESSES = 40
-MOST_UNITS = 60
 MOST_CORES = 256
 MOST_SENSORS = 64
 
@@ -100,9 +99,9 @@ def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: st
         charts=tuple(drawings),
         values={line.key: reader.value(line.key) for d in drawings for line in d.lines},
         cores=_cores(reader),
-        filesystems=_filesystems(reader),
-        disks=_disks(reader),
-        interfaces=_interfaces(reader),
+        filesystems=filesystems(reader),
+        disks=disks(reader),
+        interfaces=interfaces(reader),
         pressure=_pressure(reader),
         processes=snapshot_table(tables.get("processes"), PROCESSES, sort),
         units=snapshot_table(tables.get("cgroups"), UNITS),
@@ -112,78 +111,6 @@ def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: st
         collectors=snapshot_table(tables.get("collectors"), COLLECTORS),
         notes=_notes(tables["collectors"].rows if "collectors" in tables else ()),
     )
-
-
-PROCESSES = SnapshotTable(
-    "processes",
-    "Processes",
-    (
-        Field("pid", "PID", "identity"),
-        Field("name", "Name"),
-        Field("user", "User", minor=True),
-        Field("cpu", "CPU", "percent"),
-        Field("rss", "Memory", "bytes"),
-        Field("io", "Disk", "bytes_per_second"),
-        Field("command", "Command", minor=True, wide=True),
-    ),
-    (),
-    "cpu",
-    True,
-    "pid",
-    MOST_PROCESSES,
-    sortable=True,
-)
-UNITS = SnapshotTable(
-    "cgroups",
-    "Services and containers",
-    (
-        Field("unit", "Unit"),
-        Field("cpu", "CPU", "percent"),
-        Field("throttled", "Throttled", "percent"),
-        Field("memory", "Memory", "bytes"),
-        Field("memory_limit", "Limit", "bytes"),
-        Field("io", "Disk", "bytes_per_second"),
-        Field("pids", "Tasks", "number"),
-    ),
-    (),
-    "cpu",
-    True,
-    "path",
-    MOST_UNITS,
-)
-LIMITS = SnapshotTable(
-    "limits",
-    "Nearest to their limit of open files",
-    (
-        Field("pid", "PID", "identity"),
-        Field("name", "Name"),
-        Field("open", "Open", "number"),
-        Field("limit", "Limit", "number"),
-        Field("ratio", "Used", "percent"),
-    ),
-    (),
-    "ratio",
-    True,
-    "pid",
-    10,
-)
-COLLECTORS = SnapshotTable(
-    "collectors",
-    "Collectors",
-    (
-        Field("collector", "Collector"),
-        Field("status", "Status"),
-        Field("duration", "Took", "seconds"),
-        Field("cpu", "CPU time", "seconds"),
-        Field("interval", "Every", "seconds"),
-        Field("note", "Note", wide=True),
-    ),
-    (),
-    "collector",
-    False,
-    "collector",
-    64,
-)
 
 
 def _facts(system: Row) -> list[tuple[str, str]]:
@@ -280,69 +207,6 @@ def _cores(reader: Reader) -> tuple[Named, ...]:
     return tuple(
         Named(cpu, (reader.value(key(name, cpu=cpu)),))
         for cpu in reader.attributes(name, "cpu")[:MOST_CORES]
-    )
-
-
-def _filesystems(reader: Reader) -> LiveTable | None:
-    usage = "system.filesystem.usage"
-    columns = (
-        Column("Used", "system.filesystem.utilization", bar=True),
-        Column("Space used", usage, (("state", "used"),), minor=True),
-        Column("Free", usage, (("state", "free"),)),
-        Column("Size", "system.filesystem.limit"),
-        Column("Inodes", "system.filesystem.inodes.utilization"),
-        Column("Read-only", "system.filesystem.readonly", minor=True),
-        Column("Type", fact="type", minor=True),
-        Column("Device", fact="device", minor=True),
-    )
-    lead = "system.filesystem.utilization"
-    return live_table(
-        reader,
-        "filesystems",
-        "Filesystems",
-        "Mounted on",
-        "mountpoint",
-        lead,
-        columns,
-        "filesystems",
-    )
-
-
-def _disks(reader: Reader) -> LiveTable | None:
-    read, write = (("direction", "read"),), (("direction", "write"),)
-    columns = (
-        Column("Busy", "system.disk.utilization", bar=True),
-        Column("Read", "system.disk.io", read),
-        Column("Write", "system.disk.io", write),
-        Column("Reads", "system.disk.operations", read, minor=True),
-        Column("Writes", "system.disk.operations", write, minor=True),
-        Column("Read takes", "system.disk.await", read),
-        Column("Write takes", "system.disk.await", write),
-        Column("Queue", "system.disk.queue", minor=True),
-        Column("Rotating", "system.disk.rotational", minor=True),
-    )
-    lead = "system.disk.utilization"
-    return live_table(reader, "disks", "Disks", "Device", "device", lead, columns)
-
-
-def _interfaces(reader: Reader) -> LiveTable | None:
-    inward, outward = (("direction", "receive"),), (("direction", "transmit"),)
-    columns = (
-        Column("In", "system.network.io", inward),
-        Column("Out", "system.network.io", outward),
-        Column("Packets in", "system.network.packets", inward, minor=True),
-        Column("Packets out", "system.network.packets", outward, minor=True),
-        Column("Errors in", "system.network.errors", inward, minor=True),
-        Column("Errors out", "system.network.errors", outward, minor=True),
-        Column("Drops in", "system.network.dropped", inward, minor=True),
-        Column("Drops out", "system.network.dropped", outward, minor=True),
-        Column("Speed", "system.network.speed"),
-        Column("Busy", "system.network.utilization"),
-        Column("Up", "system.network.up"),
-    )
-    lead = "system.network.io"
-    return live_table(
-        reader, "interfaces", "Network interfaces", "Interface", "interface", lead, columns
     )
 
 

@@ -73,7 +73,7 @@ class Pages:
         position = await self._position()
         now = self._services.clock()
         hosts = [frozen(host) for host in self._services.state.hosts.values()]
-        as_text = wants_text(request.headers)
+        as_text = wants_text(dict(request.headers))
         sparks = {} if as_text else await self._sparks(hosts, now)
         body = await asyncio.to_thread(self._fleet_body, hosts, sparks, now, position, as_text)
         return _response(body, as_text)
@@ -85,7 +85,7 @@ class Pages:
         state = self._services.state.hosts.get(name)
         if state is None:
             raise NotFound(f"no host is called {excerpt(name)}", field="host")
-        as_text = wants_text(request.headers)
+        as_text = wants_text(dict(request.headers))
         sort = request.args.get("sort", "")[:LONGEST_SORT]
         host = frozen(state)
         chosen = () if as_text else plans(Reader(host, now))

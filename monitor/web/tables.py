@@ -89,10 +89,8 @@ def live_table(
     kept = tuple(
         column
         for column in columns
-        if column.fact
-        and any(column.fact in row for row in known.values())
-        or column.name
-        and any(reader.has(column.key_of(attribute, o)) for o in owners)
+        if (column.fact and any(column.fact in row for row in known.values()))
+        or (column.name and any(reader.has(column.key_of(attribute, o)) for o in owners))
     )
     rows = tuple(
         LiveRow(name, tuple(_cell(reader, c, attribute, name, known) for c in kept))
@@ -217,7 +215,7 @@ def ordered(rows: Sequence[Row], field: Field, descending: bool) -> list[Row]:
 
     def is_known(row: Row) -> bool:
         cell = row.get(field.name)
-        if cell is None or isinstance(cell, float) and not math.isfinite(cell):
+        if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
             return False
         return not field.style or isinstance(cell, int | float)
 

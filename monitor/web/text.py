@@ -23,7 +23,7 @@ MOST_PROCESSES = 15
 
 
 def escaped(text: str, most: int = LONGEST_NAME) -> str:
-    """Text from outside on one line: control, format and unknown characters as ``\\xNN``.
+    """Text from outside on one line: control, format and unknown characters escaped.
 
     Never longer than `most` characters.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,11 @@ HISTORY_SECONDS = 600.0
 
 UNKNOWN_PERIOD_SECONDS = 60.0
 """The period of a value seen once: the slowest that is usual, so that nothing is late too soon."""
+
+LONGEST_SORTED = 256
+"""Characters of a name that count for its place; the number in it has at most so many digits."""
+
+_RUNS = re.compile(r"[0-9]+|[^0-9]+", re.ASCII)
 
 MOST_LABELS = 32
 """Labels shown of one host."""
@@ -229,18 +235,8 @@ def is_late(age: float, period: float) -> bool:
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """A sort key under which cpu2 comes before cpu10."""
-    parts: list[tuple[int, str]] = []
-    digits, letters = "", ""
-    for character in f"{text}\0":
-        if character.isascii() and character.isdigit():
-            if letters:
-                parts.append((-1, letters))
-            letters, digits = "", digits + character
-        else:
-            if digits:
-                parts.append((int(digits[:18]), digits))
-            digits, letters = "", letters + character
-    return tuple(parts)
+    parts = _RUNS.findall(text[:LONGEST_SORTED])
+    return tuple((int(part), part) if part.isdigit() else (-1, part) for part in parts)
 
 
 def status_of(host: HostState) -> Status:
@@ -272,7 +268,7 @@ def fleet(hosts: Sequence[HostState], sparks: Mapping[str, Floats], now: float) 
     """
     ordered = sorted(hosts, key=lambda host: natural(host.name))
     rows = tuple(_row(host, sparks.get(host.name), now) for host in ordered)
-    counts = {word: 0 for word in STATUS_WORDS.values()}
+    counts = dict.fromkeys(STATUS_WORDS.values(), 0)
     for row in rows:
         counts[row.status.word] += 1
     blank = tuple(

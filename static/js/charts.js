@@ -6,6 +6,7 @@
  */
 
 import uPlot from "/static/vendor/uplot/uPlot.esm.js";
+import { gaps, highest, lastOf, PLOT, spread, stack, tickText } from "./chartmath.js";
 import { niceTop, text } from "./format.js";
 import { update } from "./live.js";
 
@@ -15,9 +16,6 @@ const LEFT = 68;
 const RIGHT = 100;
 const TOP = 8;
 const BOTTOM = 24;
-const PLOT = HEIGHT - TOP - BOTTOM;
-const LABEL_PX = 13;
-const GAP_PERIODS = 2.5;
 const LEAST_BAND = 0.004;
 const X_LABELS = ["−10 min", "−8", "−6", "−4", "−2", "now"];
 /** As .d1 to .d8 in page.css. */
@@ -271,107 +269,6 @@ function colours(element, lines) {
     line: of("--line"),
     lines: lines.map((line) => of(`--s${line.slot}`)),
   };
-}
-
-/** Running sums; an instant at which nothing was observed stays absent. @param {(number | null)[][]} columns */
-function stack(columns) {
-  const sums = columns.map((column) => column.slice());
-  for (let row = 0; row < (columns[0]?.length ?? 0); row += 1) {
-    if (columns.every((column) => column[row] === null)) continue;
-    let sum = 0;
-    columns.forEach((column, index) => {
-      sum += column[row] ?? 0;
-      sums[index][row] = sum;
-    });
-  }
-  return sums;
-}
-
-/** @param {(number | null)[][]} columns @param {number[]} t @param {number} start */
-function highest(columns, t, start) {
-  let most = 0;
-  for (const column of columns) {
-    column.forEach((value, row) => {
-      if (value !== null && value > most && t[row] >= start) most = value;
-    });
-  }
-  return most;
-}
-
-/** How far apart a series' observations usually are, in seconds: the median. */
-function usual(/** @type {number[]} */ t, /** @type {(number | null)[]} */ column) {
-  const distances = [];
-  let before = NaN;
-  for (let row = column.length - 1; row >= 0 && distances.length < 40; row -= 1) {
-    if (column[row] === null) continue;
-    if (before) distances.push(before - t[row]);
-    before = t[row];
-  }
-  return distances.sort((a, b) => a - b)[distances.length >> 1] ?? 1;
-}
-
-/**
- * Where a series was silent for longer than it usually is, in canvas pixels.
- * @param {uPlot} plot
- * @param {number[]} t
- * @param {(number | null)[]} column
- * @returns {[number, number][]}
- */
-function gaps(plot, t, column) {
-  const limit = GAP_PERIODS * Math.max(1, usual(t, column));
-  /** @type {[number, number][]} */
-  const found = [];
-  let before = -1;
-  column.forEach((value, row) => {
-    if (value === null) return;
-    if (before >= 0 && t[row] - t[before] > limit) {
-      found.push([plot.valToPos(t[before], "x", true), plot.valToPos(t[row], "x", true)]);
-    }
-    before = row;
-  });
-  return found;
-}
-
-/** The newest value, where it is not too old to be called that. */
-function lastOf(/** @type {number[]} */ t, /** @type {(number | null)[]} */ column, /** @type {number} */ end) {
-  for (let row = column.length - 1; row >= 0; row -= 1) {
-    if (column[row] === null) continue;
-    const fresh = end - t[row] <= (GAP_PERIODS + 1) * Math.max(1, usual(t, column));
-    return fresh ? column[row] : null;
-  }
-  return null;
-}
-
-/** The twin of `labels` in monitor/web/charts.py. @param {(number | null)[]} wanted */
-function spread(wanted) {
-  const most = Math.floor(PLOT / LABEL_PX);
-  const order = wanted
-    .map((y, index) => ({ y, index }))
-    .filter((each) => each.y !== null)
-    .slice(0, most)
-    .sort((a, b) => (a.y ?? 0) - (b.y ?? 0) || b.index - a.index);
-  /** @type {(number | null)[]} */
-  const placed = wanted.map(() => null);
-  let floor = 4;
-  for (const { y, index } of order) {
-    floor = Math.max(y ?? 0, floor);
-    placed[index] = floor;
-    floor += LABEL_PX;
-  }
-  let ceiling = PLOT;
-  for (const { index } of order.reverse()) {
-    ceiling = Math.min(placed[index] ?? 0, ceiling);
-    placed[index] = ceiling;
-    ceiling -= LABEL_PX;
-  }
-  return placed;
-}
-
-/** @param {number} value @param {string} style */
-function tickText(value, style) {
-  const words = text(value, style);
-  if (!value) return words.split(" ")[0].replace(/\.0*$/, "");
-  return words.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, "");
 }
 
 /** @param {number} at unix seconds */

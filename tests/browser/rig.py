@@ -1,5 +1,6 @@
-"""A server in this process whose hosts say what a test wants: names from outside, late values,
-ten minutes of history, hosts that appear.
+"""A server in this process whose hosts say what a test wants.
+
+Names from outside, late values, ten minutes of history, hosts that appear.
 
 It is the real application on a real socket; only the collectors are missing.
 """

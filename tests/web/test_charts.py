@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -95,7 +96,7 @@ def test_the_last_value_stands_at_the_right_edge_unless_it_is_old() -> None:
 def test_labels_stand_apart(wanted: list[float | None]) -> None:
     """It must be that no label lies over another or outside of the plot."""
     placed = sorted(y for y in labels(wanted) if y is not None)
-    assert all(b - a >= 13.0 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(b - a >= 13.0 for a, b in itertools.pairwise(placed))
     assert placed[0] >= 4.0 - 1e-9
     assert placed[-1] <= HEIGHT
 

@@ -118,7 +118,7 @@ def test_an_axis_ends_at_a_round_number(value: float, style: str, top: float) ->
 @pytest.mark.browser
 async def test_the_browser_writes_the_same(rig: Rig, page: Page) -> None:
     """It must be that both languages write every value alike, and end axes alike."""
-    spread = random.Random(7)  # noqa: S311 - the same numbers at every run
+    spread = random.Random(7)
     many = [
         (sign * spread.random() * 10.0 ** spread.randint(-9, 21), style.value)
         for style in Style

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.core.state import HostState
-from monitor.model import Snapshot, key
+from monitor.model import Row, Snapshot, key
 from monitor.web.hostview import host_page
 from monitor.web.text import MOST_COLUMNS, escaped, fleet_text, host_text, table
 from monitor.web.views import fleet
@@ -20,7 +20,9 @@ def hostile_host() -> HostState:
         "system.uptime": 100.0,
     }
     host = make_host((100.0, metrics), (101.0, metrics), name=HOSTILE)
-    rows = ({"pid": 1, "name": HOSTILE, "user": HOSTILE, "cpu": 1.0, "command": HOSTILE},)
+    rows: tuple[Row, ...] = (
+        {"pid": 1, "name": HOSTILE, "user": HOSTILE, "cpu": 1.0, "command": HOSTILE},
+    )
     host.snapshots["processes"] = Snapshot(HOSTILE, 101.0, "processes", rows)
     system = ({"os": HOSTILE, "kernel": HOSTILE},)
     host.snapshots["system"] = Snapshot(HOSTILE, 101.0, "system", system)

@@ -11,7 +11,8 @@ import pytest
 
 from monitor.core.state import HostState
 from monitor.model import Frame, HostStatus, Row, Schema, Snapshot, key
-from monitor.web.hostview import PROCESSES, HostPage, host_page
+from monitor.web.hosttables import PROCESSES
+from monitor.web.hostview import HostPage, host_page
 from monitor.web.pages import wants_text
 from monitor.web.tables import Field, ordered, snapshot_table
 from monitor.web.views import Reader, fleet, frozen, natural, spark_of
@@ -181,8 +182,10 @@ def test_a_sparkline_has_gaps() -> None:
 
 def test_natural_order() -> None:
     """It must be that numbers within names count as numbers, however long."""
-    names = ["a10", "a9", "a", "10", "9", "a" + "9" * 40]
-    assert sorted(names, key=natural) == ["a", "a9", "a10", "a" + "9" * 40, "9", "10"]
+    names = ["a10", "a9", "a", "b", "10", "9", "a9b", "a9a", "a" + "9" * 40]
+    assert sorted(names, key=natural) == [
+        *("a", "a9", "a9a", "a9b", "a10", "a" + "9" * 40, "b", "9", "10"),
+    ]
 
 
 @pytest.mark.parametrize(
