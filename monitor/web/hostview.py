@@ -28,6 +28,10 @@ from monitor.web.views import MOST_LABELS, Reader, Status, Value, natural, statu
 
 MOST_CORES = 256
 MOST_SENSORS = 64
+MOST_FAULTS = 4
+
+_FAULTS = ("failing", "stuck")
+"""What a collector may say of itself that somebody should look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: st
     """The page of a host at an instant; `sort` is how its processes are asked for."""
     reader = Reader(host, now)
     tables = host.snapshots
-    system = tables["system"].rows[0] if "system" in tables and tables["system"].rows else {}
+    system = next(iter(_rows(host, "system")), {})
     return HostPage(
         name=host.name,
         status=status_of(host),
@@ -109,8 +113,13 @@ def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: st
         sensors=_sensors(reader),
         summary=tuple(_summary(reader)),
         collectors=snapshot_table(tables.get("collectors"), COLLECTORS),
-        notes=_notes(tables["collectors"].rows if "collectors" in tables else ()),
+        notes=_notes(_rows(host, "collectors")),
     )
+
+
+def _rows(host: HostState, kind: str) -> tuple[Row, ...]:
+    found = host.snapshots.get(kind)
+    return found.rows if found else ()
 
 
 def _facts(system: Row) -> list[tuple[str, str]]:
@@ -132,6 +141,11 @@ def _notices(reader: Reader) -> list[tuple[str, str]]:
         for device in reader.attributes("system.linux.raid.degraded", "device")
         if reader.raw(key("system.linux.raid.degraded", device=device)) >= 0.5
     ]
+    found += [
+        ("warn", f"Collector {words(row.get('collector'))} is {row['status']}")
+        for row in _rows(reader.host, "collectors")
+        if row.get("status") in _FAULTS
+    ][:MOST_FAULTS]
     if reader.raw("system.clock.synchronized") < 0.5:
         found.append(("info", "The clock is not synchronised"))
     if reader.raw("system.reboot_required") >= 0.5:

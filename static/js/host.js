@@ -94,10 +94,11 @@ export class HostPage {
     if (!snapshot) for (const chart of this.charts) chart.push(data.at, metrics);
     const direct = new Map(metrics);
     const fullest = addHeadlines(this.store.of(this.host), direct);
-    if (direct.size > metrics.size) this.store.take(this.host, direct, snapshot);
+    const derived = [...direct].filter(([key]) => !metrics.has(key));
+    this.store.take(this.host, derived, snapshot);
     this.live.show(this.host, direct);
     this.showFullest(fullest);
-    for (const [kind, rows] of Object.entries(data.snapshots ?? {})) this.showRows(kind, rows);
+    for (const [kind, rows] of Object.entries(data.snapshots ?? {})) this.showRows(kind, rows, snapshot);
     this.drawAll();
   }
 
@@ -109,16 +110,17 @@ export class HostPage {
     }
   }
 
-  /** @param {string} kind @param {Record<string, any>[]} rows */
-  showRows(kind, rows) {
+  /** @param {string} kind @param {Record<string, any>[]} rows @param {boolean} snapshot */
+  showRows(kind, rows, snapshot) {
     if (!Array.isArray(rows)) return;
-    for (const each of this.snapshots) if (each.kind === kind) each.table.show(rows);
+    for (const each of this.snapshots) if (each.kind === kind) each.table.show(rows, snapshot);
     for (const table of this.owned) if (table.facts === kind) table.showFacts(rows);
   }
 
   onStatus() {}
 
   onTick() {
+    for (const each of this.snapshots) each.table.age();
     const silent = performance.now() - SILENT_MS;
     for (const chart of this.charts) if (chart.drawnAt < silent) this.drawOne(chart);
   }

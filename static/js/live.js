@@ -115,7 +115,9 @@ function stretch(bar, value) {
 /** @param {Element} element @param {string} words */
 function showAge(element, words) {
   const age = element.querySelector(":scope > .age");
+  if (!words && !age) return;
   element.classList.toggle("late", words !== "");
+  /** @type {HTMLElement} */ (element).title = words;
   if (!words) age?.remove();
   else if (age) setText(age, words);
   else {

@@ -114,6 +114,7 @@ function learnt(/** @type {number} */ period, /** @type {number} */ gap) {
 export function addHeadlines(values, metrics) {
   let fullest = -1;
   let mountpoint = "";
+  /** @type {Record<string, number>} */
   const sums = { [IN]: NaN, [OUT]: NaN };
   const seen = { full: false, network: false };
   for (const key of metrics.keys()) {

@@ -3,12 +3,17 @@
  * appear later (a disk, an interface, a host).  Rows are built of nodes, never of strings.
  */
 
-import { ABSENT, written } from "./format.js";
+import { ABSENT, duration, written } from "./format.js";
 import { escapeValue, parseKey } from "./store.js";
 
 const LONGEST_CELL = 300;
 /** Rows that may be added to one table while the page is open. */
 const MOST_ROWS = 200;
+/** A table is late as a value is: after so many of its periods, and at least so long. */
+const LATE_PERIODS = 2.5;
+const LATE_MS = 5_000;
+/** The period of a table that came once. */
+const UNKNOWN_MS = 60_000;
 
 /** @typedef {{name: string, style: string, className: string}} Field */
 
@@ -24,6 +29,9 @@ export class SnapshotTable {
     this.body = table.tBodies[0];
     /** @type {Record<string, any>[]} */
     this.rows = [];
+    this.arrived = performance.now();
+    this.period = 0;
+    this.ageText = document.querySelector(`[data-age-of="${table.dataset.snapshot}"]`);
     this.heads = [...table.querySelectorAll("th[data-field]")];
     /** @type {Field[]} */
     this.fields = this.heads.map((head) => ({
@@ -62,10 +70,23 @@ export class SnapshotTable {
     this.draw();
   }
 
-  /** @param {Record<string, any>[]} rows */
-  show(rows) {
+  /** @param {Record<string, any>[]} rows @param {boolean} snapshot whether it may be an old one */
+  show(rows, snapshot) {
+    const now = performance.now();
+    if (!snapshot) {
+      this.period = this.rows.length ? now - this.arrived : 0;
+      this.arrived = now;
+    }
     this.rows = rows;
     this.draw();
+  }
+
+  /** Say how old the table is, once it is late. */
+  age() {
+    const age = performance.now() - this.arrived;
+    const late = age > Math.max(LATE_MS, LATE_PERIODS * (this.period || UNKNOWN_MS));
+    const text = late ? `${duration(age / 1000)} ago` : "";
+    if (this.ageText && this.ageText.textContent !== text) this.ageText.textContent = text;
   }
 
   draw() {

@@ -205,7 +205,7 @@ async def test_a_host_that_falls_silent_is_said_to_be_stale(rig: Rig, page: Page
 
 
 async def test_names_of_hosts_are_inert(rig: Rig, page: Page) -> None:
-    """It must be that a host's name is a link's text, and that its page opens by it."""
+    """It must be that a host's name is text, in rows drawn here and there."""
     await rig.send(metrics(0.5), host=EVIL)
     await page.goto(f"{rig.url}/")
     link = page.locator("tbody th a", has_text="owned")

@@ -168,9 +168,13 @@ def test_notes_say_what_was_hidden_and_not_what_is_absent() -> None:
 
 
 def test_what_the_host_reports_as_wrong_is_said() -> None:
-    """It must be that a degraded RAID stands at the top, in words."""
-    page = page_of({key("system.linux.raid.degraded", device="md0"): 1.0})
-    assert page.notices == (("warn", "RAID md0 is degraded"),)
+    """It must be that a degraded RAID and a stuck collector stand at the top, in words."""
+    rows: list[Row] = [
+        {"collector": "disk", "status": "stuck"},
+        {"collector": "cpu", "status": "ok"},
+    ]
+    page = page_of({key("system.linux.raid.degraded", device="md0"): 1.0}, {"collectors": rows})
+    assert page.notices == (("warn", "RAID md0 is degraded"), ("warn", "Collector disk is stuck"))
 
 
 def test_a_sparkline_has_gaps() -> None:
