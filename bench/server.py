@@ -185,7 +185,7 @@ async def _lag() -> None:
         began = time.perf_counter()
         await asyncio.sleep(LAG_STEP_SECONDS)
         lags.append((time.perf_counter() - began - LAG_STEP_SECONDS) * 1e3)
-    client.wait()
+    await asyncio.to_thread(client.wait)
     application.end()
     await running
     ordered = sorted(lags)

@@ -38,6 +38,8 @@ def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.jinja_env.autoescape = True
+    for template in app.jinja_env.list_templates():
+        app.jinja_env.get_template(template)  # compiled now, not while somebody waits
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     _add_routes(app, services)
