@@ -22,7 +22,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.tables import cpu_seconds, rss_mib, spread, table
 from monitor import bootstrap
@@ -34,6 +36,9 @@ WATCH_SECONDS = 60.0
 WARM_SECONDS = 5.0
 LAG_SECONDS = 20.0
 LAG_STEP_SECONDS = 0.002
+PEER_SECONDS = 20.0
+
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
 
@@ -82,51 +87,124 @@ def _start_seconds() -> float:
 
 
 def _watched() -> None:
-    """Cost with one reader, beside glances."""
+    """Cost with one reader, beside glances as a server with its page open, and without a page."""
     glances = shutil.which("glances", path=str(Path(sys.executable).parent))
-    with _server() as (pid, url), tempfile.TemporaryDirectory() as folder:
-        topic = f"host:{socket.gethostname()},alerts"
-        reader = _Reader(f"{url}/api/v1/stream?topics={topic}")
-        columns = Path(folder) / "glances.csv"
-        peer = None
-        if glances:
-            peer = subprocess.Popen(
-                [
-                    *(glances, "--quiet", "-t", "1", "--disable-check-update"),
-                    *("--export", "csv", "--export-csv-file", str(columns)),
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        try:
-            time.sleep(WARM_SECONDS)
-            before = cpu_seconds(pid), cpu_seconds(peer.pid) if peer else 0.0
-            time.sleep(WATCH_SECONDS)
-            used = cpu_seconds(pid) - before[0]
-            peer_used = cpu_seconds(peer.pid) - before[1] if peer else 0.0
-            rows = [("awoooi-monitor", used, rss_mib(pid), _series(url))]
-            if peer:
-                with columns.open() as file:
-                    count = len(next(csv.reader(file)))
-                rows.append(("glances", peer_used, rss_mib(peer.pid), count))
-        finally:
-            reader.close()
-            if peer:
-                peer.kill()
-                peer.wait()
+    if glances is None:
+        raise RuntimeError("glances is missing: make bench installs it")
+    with (
+        _server() as (pid, url),
+        _glances_server(glances) as peer,
+        _glances_alone(glances) as (alone, columns),
+    ):
+        reader = _Reader(f"{url}/api/v1/stream?topics=host:{socket.gethostname()},alerts")
+        page = _Poller([f"{peer.url}/api/4/all", f"{peer.url}/api/4/all/views"])
+        time.sleep(WARM_SECONDS)
+        pids = pid, peer.pid, alone
+        before = [cpu_seconds(each) for each in pids]
+        time.sleep(WATCH_SECONDS)
+        used = [cpu_seconds(each) - was for each, was in zip(pids, before, strict=True)]
+        memory = [rss_mib(each) for each in pids]
+        with columns.open() as file:
+            series = [_series(url), _numbers(f"{peer.url}/api/4/all"), len(next(csv.reader(file)))]
+        page.close()
+        reader.close()
+    names = ("awoooi-monitor", "glances, server and page", "glances, csv only")
     table(
         f"At 1 s with one reader, {WATCH_SECONDS:.0f} s",
-        ("program", "% of a core", "RSS MiB", "series"),
-        [(name, 100 * cpu / WATCH_SECONDS, rss, count) for name, cpu, rss, count in rows],
+        ("program", "% of a core", "RSS MiB", "series", "our CPU / its", "our RSS / its"),
+        [
+            (
+                name,
+                100 * cpu / WATCH_SECONDS,
+                rss,
+                count,
+                used[0] / max(cpu, 0.01),
+                memory[0] / rss,
+            )
+            for name, cpu, rss, count in zip(names, used, memory, series, strict=True)
+        ],
     )
     print(f"stream: {reader.updates} updates, {reader.size / WATCH_SECONDS / 1024:.1f} KiB/s")
     print("targets: at most 3 % of a core and 90 MiB")
-    if peer:
-        ours, theirs = rows
-        print(
-            f"ratio to glances: CPU {ours[1] / theirs[1]:.2f}, memory {ours[2] / theirs[2]:.2f}, "
-            f"series {ours[3] / theirs[3]:.1f}"
-        )
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """Another program that serves."""
+
+    pid: int
+    url: str
+
+
+@contextlib.contextmanager
+def _glances_server(glances: str) -> Iterator[_Peer]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [glances, "-w", "-B", "127.0.0.1", "-p", str(port), "-t", "1"]
+    with _ended(subprocess.Popen([*command, "--disable-check-update"], **QUIET)) as pid:
+        url = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + PEER_SECONDS
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/4/all"):
+                break
+            time.sleep(0.2)
+        yield _Peer(pid, url)
+
+
+@contextlib.contextmanager
+def _glances_alone(glances: str) -> Iterator[tuple[int, Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        columns = Path(folder) / "glances.csv"
+        command = [glances, "--quiet", "-t", "1", "--disable-check-update", "--export", "csv"]
+        process = subprocess.Popen([*command, "--export-csv-file", str(columns)], **QUIET)
+        with _ended(process) as pid:
+            yield pid, columns
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[int]:
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Poller:
+    """Asks for these addresses once a second, as a page that polls does."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self._urls = urls
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+
+    def _poll(self) -> None:
+        while not self._ending.wait(1.0):
+            for url in self._urls:
+                with contextlib.suppress(OSError), urllib.request.urlopen(url) as answer:
+                    answer.read()
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+
+def _numbers(url: str) -> int:
+    """The numbers in a document of glances, its table of processes left out."""
+    with urllib.request.urlopen(url) as answer:
+        document = json.load(answer)
+    document.pop("processlist", None)
+
+    def count(value: object) -> int:
+        if isinstance(value, dict):
+            return sum(count(each) for each in value.values())
+        if isinstance(value, list):
+            return sum(count(each) for each in value)
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    return count(document)
 
 
 def _series(url: str) -> int:

@@ -76,6 +76,7 @@ def _keep_the_loop_free() -> None:
     A full collection of everything that was imported takes 50 ms and finds nothing, so what
     lives now is left out of it; and a thread that draws a page gives way more often.
     """
+    gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_SECONDS)
 
