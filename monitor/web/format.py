@@ -169,8 +169,10 @@ def _scaled(size: float, base: int, prefixes: tuple[str, ...], unit: str) -> Wri
 def _seconds(size: float) -> Written:
     if size >= 60:
         return Written(duration(size), "")
-    if size == 0 or size >= 0.9995:
-        return Written("0" if size == 0 else three_digits(size), "s")
+    if size == math.floor(size):
+        return Written(_fixed(size, 0), "s")
+    if size >= 0.9995:
+        return Written(three_digits(size), "s")
     if size * 1e3 >= 0.9995:
         return Written(three_digits(size * 1e3), "ms")
     return Written(three_digits(size * 1e6), "µs")

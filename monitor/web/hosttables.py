@@ -17,7 +17,7 @@ PROCESSES = SnapshotTable(
         Field("user", "User", minor=True),
         Field("cpu", "CPU", "percent"),
         Field("rss", "Memory", "bytes"),
-        Field("io", "Disk", "bytes_per_second"),
+        Field("io", "Disk", "bytes_per_second", minor=True),
         Field("command", "Command", minor=True, wide=True),
     ),
     (),
@@ -136,7 +136,7 @@ def interfaces(reader: Reader) -> LiveTable | None:
         Column("Errors out", "system.network.errors", outward, minor=True),
         Column("Drops in", "system.network.dropped", inward, minor=True),
         Column("Drops out", "system.network.dropped", outward, minor=True),
-        Column("Speed", "system.network.speed"),
+        Column("Speed", "system.network.speed", minor=True),
         Column("Busy", "system.network.utilization"),
         Column("Up", "system.network.up"),
     )

@@ -1,6 +1,6 @@
 /** Arithmetic of charts, as monitor/web/charts.py has it: stacks, gaps, labels, ticks. */
 
-import { text } from "./format.js";
+import { written } from "./format.js";
 
 /** The plot's height in pixels, without what is above and below it. */
 export const PLOT = 128;
@@ -103,7 +103,7 @@ export function spread(wanted) {
 
 /** @param {number} value @param {string} style */
 export function tickText(value, style) {
-  const words = text(value, style);
-  if (!value) return words.split(" ")[0].replace(/\.0*$/, "");
-  return words.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, "");
+  const [number, unit] = written(value, style);
+  const short = number.includes(".") ? number.replace(/\.?0+$/, "") : number;
+  return unit && value ? `${short} ${unit}` : short;
 }

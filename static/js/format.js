@@ -152,7 +152,8 @@ function scaled(size, base, prefixes, unit) {
 /** @param {number} size @returns {[string, string]} */
 function seconds(size) {
   if (size >= 60) return [duration(size), ""];
-  if (size === 0 || size >= 0.9995) return [size === 0 ? "0" : threeDigits(size), "s"];
+  if (size === Math.floor(size)) return [size.toFixed(0), "s"];
+  if (size >= 0.9995) return [threeDigits(size), "s"];
   if (size * 1e3 >= 0.9995) return [threeDigits(size * 1e3), "ms"];
   return [threeDigits(size * 1e6), "µs"];
 }

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from monitor.core.catalog import Style
 from monitor.model import Row, key
+from monitor.web.charts import labels, tick_text
 from tests.browser.rig import Rig
 from tests.serving import Server
 
@@ -277,6 +279,28 @@ async def test_charts_follow_the_systems_colours_and_each_others_cursor(
     await expect(page.locator("[data-chart=load] .at")).not_to_be_empty()
     await page.mouse.move(5, 5)
     await expect(page.locator("[data-chart=load] .at")).to_be_empty()
+
+
+async def test_both_languages_place_labels_and_write_ticks_alike(rig: Rig, page: Page) -> None:
+    """It must be that nothing moves when the live chart takes over."""
+    wanted: list[list[float | None]] = [
+        [5.0, 5.0, 5.0],
+        [128.0] * 8,
+        [0.0, 128.0, None, 64.0],
+        [60.0] * 20,
+        [3.0, 100.0],
+    ]
+    ticks = [(value, style.value) for style in Style for value in (0.0, 0.0025, 0.5, 100.0, 2e9)]
+    await page.goto(f"{rig.url}/")
+    placed, texts = await page.evaluate(
+        """async ([wanted, ticks]) => {
+          const { spread, tickText } = await import("/static/js/chartmath.js");
+          return [wanted.map(spread), ticks.map(([value, style]) => tickText(value, style))];
+        }""",
+        [wanted, [list(tick) for tick in ticks]],
+    )
+    assert placed == [labels(each) for each in wanted]
+    assert texts == [tick_text(value, style) for value, style in ticks]
 
 
 async def test_this_machine_is_on_the_page(server: Server, page: Page) -> None:

@@ -41,6 +41,8 @@ CASES: tuple[tuple[float, str, str, str], ...] = (
     (0.0000123, "seconds", "12.3", "µs"),
     (0.00123, "seconds", "1.23", "ms"),
     (0.99951, "seconds", "1.00", "s"),
+    (10.0, "seconds", "10", "s"),
+    (10.25, "seconds", "10.3", "s"),
     (75.0, "seconds", "1 min", ""),
     (-0.0023, "seconds", "−2.30", "ms"),
     (-0.0, "number", "0", ""),
