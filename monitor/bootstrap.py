@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import os
@@ -33,6 +34,7 @@ from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
 from monitor.web.config import require_loopback
+from monitor.web.connections import Connections
 from monitor.web.services import Services
 
 TICK_SECONDS = 1.0
@@ -40,6 +42,9 @@ TICK_SECONDS = 1.0
 
 MOST_DESCRIPTORS = 65_536
 """More than any of our bounds needs, however high the system's limit is."""
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the server in an orderly way."""
 
 SWITCH_SECONDS = 0.002
 """How long a worker thread may hold the interpreter while the event loop wants it."""
@@ -92,6 +97,8 @@ def locked(data_dir: Path) -> Iterator[None]:
     Raises `StartError`, naming the process that holds it where that is known.
     """
     try:
+        if data_dir.exists() and not data_dir.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = open(data_dir / "lock", "a+")  # noqa: SIM115 - held until we end
     except OSError as error:
@@ -144,12 +151,14 @@ class Application:
         self._runner = Runner(
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
+        self._connections = Connections()
         services = Services(
             state=state,
             store=self._store,
             log=self._events,
             hub=self._hub,
             assets=assets.load(),
+            connections=self._connections,
             clock=time.time,
             ready=self._ready.is_set,
             host=host,
@@ -165,8 +174,9 @@ class Application:
     async def run(self, listening: socket.socket) -> int:
         """Serve until told to stop; 0, or 1 where a task of ours failed."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                loop.add_signal_handler(number, self._ending.set)
         await self._hub.start()
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
@@ -174,7 +184,7 @@ class Application:
             asyncio.create_task(self._announce(server.url(listening)), name="announce"),
         ]
         serving = asyncio.create_task(
-            server.serve(self._web, listening, self._shutdown), name="http"
+            server.serve(self._web, listening, self._connections, self._shutdown), name="http"
         )
         failed = await self._watch([*tasks, *self._hub.tasks, serving])
         self._ending.set()
@@ -187,6 +197,10 @@ class Application:
         await self._hub.stop()
         await self._events.close()
         await self._store.close()
+        for number in STOPPING:
+            # We are as good as gone; a second signal must not turn success into a failure.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         self._log.info("stopped", failed=failed)
         return 1 if failed else 0
 

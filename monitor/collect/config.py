@@ -32,7 +32,7 @@ _LABEL_NAME = re.compile(rf"[a-zA-Z_][a-zA-Z0-9_]{{0,{LABEL_CHARACTERS - 1}}}\Z"
 
 def host_name(value: str) -> str:
     """A host's name as it is.  Raises `ValueError` where it is none."""
-    if _HOST_NAME.match(value) is None:
+    if _HOST_NAME.match(value) is None or not value.strip("."):
         raise ValueError(
             f"expected a name of 1 to {HOST_CHARACTERS} letters, digits, dots, dashes or"
             f" underscores, got {shown(value)}"

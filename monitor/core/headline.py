@@ -37,7 +37,7 @@ _SUMMED = {
 
 
 def headline(host: HostState) -> list[float]:
-    """The host's value in each of `HEADLINE_KEYS`; NaN where it has none."""
+    """The host's value in each of `HEADLINE_KEYS`; NaN where it has none, or an old one."""
     return [_reduced(host, text) for text in HEADLINE_KEYS]
 
 
@@ -47,11 +47,12 @@ def _reduced(host: HostState, text: str) -> float:
         return _over(host, columns, np.nansum)
     if text == "system.filesystem.utilization" and text not in host.schema.index:
         return _over(host, _columns(host.schema, text), np.nanmax)
-    return host.value(text)
+    column = host.schema.index.get(text)
+    return math.nan if column is None else float(host.current([column])[0])
 
 
 def _over(host: HostState, columns: list[int], reduce: Callable[[np.ndarray], np.float64]) -> float:
-    values = host.shown[columns]
+    values = host.current(columns)
     return float(reduce(values)) if np.isfinite(values).any() else math.nan
 
 

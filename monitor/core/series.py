@@ -22,6 +22,11 @@ NICE_STEPS_SECONDS = (
 """Bucket widths that people can read; above a day, whole days."""
 
 
+EARLY_SHARE = 0.01
+"""A sample that is early by so much of a bucket belongs to the next: clocks are slewed, and two
+samples in one bucket leave the other one looking like a gap."""
+
+
 def rates(at: Floats, counts: Floats) -> Floats:
     """The rate per second of a counter at each of its observations.
 
@@ -45,13 +50,17 @@ def rate_between(earlier: Floats, before: Floats, later: Floats, after: Floats) 
         return np.where(usable, increase / elapsed, np.nan)
 
 
-def bucket_plan(start: float, end: float, points: int) -> tuple[int, float, int]:
+def bucket_plan(
+    start: float, end: float, points: int, least_seconds: float = 0.0
+) -> tuple[int, float, int]:
     """How [start, end) is cut into at most `points` buckets of a readable width.
 
+    No bucket is narrower than `least_seconds`, the time between two observations: one that
+    nothing could fall into would look like a gap.
     Returns the first bucket's number, the width in seconds and how many there are; bucket n
     begins at n × width, so that the same instant falls into the same bucket at every reload.
     """
-    wanted = (end - start) / points
+    wanted = max((end - start) / points, least_seconds)
     for step in NICE_STEPS_SECONDS:
         if step >= wanted:
             first, count = _numbered(start, end, step)
@@ -75,11 +84,13 @@ def bucketed(
 ) -> tuple[Floats, Floats, Floats]:
     """Minimum, average and maximum of a series in each of `count` buckets.
 
-    `at` ascends; values that are NaN do not count; an empty bucket is NaN in all three.
+    `at` ascends and ends with the buckets; values that are NaN do not count; an empty bucket
+    is NaN in all three.
     """
     minimum, average, maximum = (np.full(count, np.nan) for _ in range(3))
-    number = np.floor(at / step).astype(np.int64) - first
-    usable = np.isfinite(values) & (number >= 0) & (number < count)
+    number = np.floor(at / step + EARLY_SHARE).astype(np.int64) - first
+    usable = np.isfinite(values) & (number >= 0) & (number <= count)
+    number = np.minimum(number, count - 1)
     number, values = number[usable], values[usable]
     if not len(values):
         return minimum, average, maximum

@@ -88,9 +88,19 @@ class HostState:
         self._counters = np.array([is_counter(key.name) for key in schema.keys], np.bool_)
 
     def value(self, key: str) -> float:
-        """The newest value of a KEY as it is shown; NaN where there is none."""
+        """The newest value of a KEY as it is shown, however old; NaN where there is none."""
         column = self.schema.index.get(key)
         return float("nan") if column is None else float(self.shown[column])
+
+    def current(self, columns: list[int]) -> Floats:
+        """The values of these columns as they are shown, NaN where absent or late."""
+        values: Floats = np.where(self._late()[columns], np.nan, self.shown[columns])
+        return values
+
+    def late(self) -> dict[str, float]:
+        """KEY → age in seconds, by the sender's clock, of every value that is late."""
+        columns = np.flatnonzero(self._late() & np.isfinite(self.shown)).tolist()
+        return {self.schema.texts[column]: self.at - self.observed_at[column] for column in columns}
 
     def lateness(self, key: str) -> float:
         """How much older than the newest frame a late value is, in seconds; 0 where it is not.
@@ -102,12 +112,20 @@ class HostState:
         if column is None or not np.isfinite(self.observed_at[column]):
             return 0.0
         age = self.at - float(self.observed_at[column])
-        period = float(np.nan_to_num(self.periods[column]))
-        return age if age > max(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * period) else 0.0
+        return age if self._late()[column] else 0.0
+
+    def _late(self) -> NDArray[np.bool_]:
+        """Which columns are late."""
+        allowed = np.fmax(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * self.periods)
+        return np.less(allowed, self.at - self.observed_at)
 
     def metrics(self, after: int = 0) -> dict[str, float]:
-        """KEY → value as shown, of everything observed after a version; NaN is left out."""
-        columns = np.flatnonzero((self.versions > after) & np.isfinite(self.shown))
+        """KEY → value as shown, of what was observed after a version.
+
+        What is absent and what is late is left out: an old value is not a current one.
+        """
+        current = (self.versions > after) & np.isfinite(self.shown) & ~self._late()
+        columns = np.flatnonzero(current)
         texts = self.schema.texts
         values = self.shown[columns].tolist()
         return {

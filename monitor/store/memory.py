@@ -6,6 +6,7 @@ when the store is full.  It knows no file and no clock: the newest frame is its 
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.core.catalog import is_counter
-from monitor.core.series import LOOKBACK_SECONDS, Floats, bucket_plan, bucketed, rates
+from monitor.core.series import (
+    EARLY_SHARE,
+    LOOKBACK_SECONDS,
+    Floats,
+    bucket_plan,
+    bucketed,
+    rates,
+)
 from monitor.model import Frame, Schema, SeriesKey, Snapshot
 from monitor.ports import Buckets, SeriesBuckets
 
@@ -25,6 +33,9 @@ LONGEST_SECONDS = 3_600.0
 
 BLOCK_ROWS = 128
 """Frames in one block: about two minutes at 1 s."""
+
+FEW_ROWS = 8
+"""Fewer frames do not tell how often their host sends."""
 
 MOST_SNAPSHOTS = 120
 """Tables kept of each host and kind."""
@@ -57,6 +68,56 @@ class _Block:
         self._at[self.rows] = frame.at
         self._values[self.rows] = frame.values
         self.rows += 1
+
+
+def _cut(
+    blocks: Sequence[_Block],
+    host: str,
+    keys: Sequence[str],
+    start: float,
+    end: float,
+    points: int,
+    raw: bool,
+) -> Buckets:
+    """A range of these blocks, in buckets."""
+    first, step, count = bucket_plan(start, end, points, _resolution(blocks))
+    series = []
+    for key in keys:
+        counter = not raw and is_counter(SeriesKey.parse(key).name)
+        at, values = _series(blocks, key, start - LOOKBACK_SECONDS * counter, end)
+        if counter:
+            values = rates(at, values)
+        inside = at >= start
+        cut = bucketed(at[inside], values[inside], first, step, count)
+        series.append(SeriesBuckets(host, key, *cut))
+    starts = (first + np.arange(count)) * np.float64(step)
+    return Buckets(starts, step, tuple(series))
+
+
+def _resolution(blocks: Sequence[_Block]) -> float:
+    """The usual time between two frames in seconds, less what it jitters; 0 where unknown."""
+    at = blocks[-1].at if blocks else np.empty(0)
+    if len(at) < FEW_ROWS and len(blocks) > 1:
+        at = blocks[-2].at
+    return float(np.median(np.diff(at))) * (1 - EARLY_SHARE) if len(at) >= FEW_ROWS else 0.0
+
+
+def _series(blocks: Sequence[_Block], key: str, start: float, end: float) -> tuple[Floats, Floats]:
+    """Every observation of a series in [start, end)."""
+    instants, values = [], []
+    for block in blocks:
+        column = block.schema.index.get(key)
+        at = block.at
+        if column is None or not len(at) or at[-1] < start or at[0] >= end:
+            continue
+        inside = (at >= start) & (at < end)
+        found = block.column(column)[: len(at)][inside]
+        seen = ~np.isnan(found)
+        instants.append(at[inside][seen])
+        values.append(found[seen])
+    if not instants:
+        return np.empty(0), np.empty(0)
+    return np.concatenate(instants), np.concatenate(values)
 
 
 class MemoryStore:
@@ -102,38 +163,12 @@ class MemoryStore:
         points: int,
         raw: bool = False,
     ) -> Buckets:
-        """At most `points` buckets over [start, end): see `monitor.ports.SeriesStore`."""
-        first, step, count = bucket_plan(start, end, points)
-        series = []
-        for key in keys:
-            counter = not raw and is_counter(SeriesKey.parse(key).name)
-            at, values = self._series(host, key, start, end, LOOKBACK_SECONDS if counter else 0)
-            if counter:
-                values = rates(at, values)
-            inside = at >= start
-            cut = bucketed(at[inside], values[inside], first, step, count)
-            series.append(SeriesBuckets(host, key, *cut))
-        starts = (first + np.arange(count)) * np.float64(step)
-        return Buckets(starts, step, tuple(series))
+        """At most `points` buckets over [start, end): see `monitor.ports.SeriesStore`.
 
-    def _series(
-        self, host: str, key: str, start: float, end: float, lookback: float
-    ) -> tuple[Floats, Floats]:
-        """Every observation of a series in [start − lookback, end)."""
-        instants, values = [], []
-        for block in self._blocks.get(host, ()):
-            column = block.schema.index.get(key)
-            at = block.at
-            if column is None or not len(at) or at[-1] < start - lookback or at[0] >= end:
-                continue
-            inside = (at >= start - lookback) & (at < end)
-            found = block.column(column)[inside]
-            seen = ~np.isnan(found)
-            instants.append(at[inside][seen])
-            values.append(found[seen])
-        if not instants:
-            return np.empty(0), np.empty(0)
-        return np.concatenate(instants), np.concatenate(values)
+        Blocks only grow, so a worker thread reads them while frames are appended.
+        """
+        blocks = tuple(self._blocks.get(host, ()))
+        return await asyncio.to_thread(_cut, blocks, host, tuple(keys), start, end, points, raw)
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """Keep this table; the oldest of its kind goes when there are too many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from monitor.core.catalog import metric
 from monitor.core.state import HostState
 from monitor.errors import InputError, NotFound, Unavailable, excerpt
 from monitor.model import Cell, SeriesKey
+from monitor.ports import Buckets
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.query import Query
@@ -26,6 +28,12 @@ DEFAULT_RANGE_SECONDS = 3_600.0
 MOST_SERIES = 500
 """Series of one answer; a page asks for a few dozen."""
 
+MOST_CELLS = 100_000
+"""Series times points of one answer: some 2 MB, and at the very most 6."""
+
+MOST_AT_ONCE = 4
+"""Answers of history that are built at the same time; the others wait."""
+
 
 class HostSummary(msgspec.Struct, frozen=True):
     """A host as lists show it; `since` is when it got its status, `at` its newest frame's."""
@@ -38,7 +46,11 @@ class HostSummary(msgspec.Struct, frozen=True):
 
 
 class HostDetail(msgspec.Struct, frozen=True):
-    """A host with the newest value of everything; counters as rates per second."""
+    """A host with the current value of everything; counters as rates per second.
+
+    A value that has not come for some of its own periods is not current: `late` has its age in
+    seconds instead.
+    """
 
     host: str
     status: str
@@ -46,6 +58,7 @@ class HostDetail(msgspec.Struct, frozen=True):
     at: float
     labels: dict[str, str]
     metrics: dict[str, float]
+    late: dict[str, float]
 
 
 class SeriesInfo(msgspec.Struct, frozen=True):
@@ -102,6 +115,7 @@ class Api:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._building = asyncio.Semaphore(MOST_AT_ONCE)
         self.operations = self._table(StreamEndpoint(services))
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 
@@ -215,7 +229,7 @@ class Api:
         Query(request.args, ())
         found = self._found(host)
         summary = msgspec.structs.asdict(_summary(found))
-        return answer(HostDetail(**summary, metrics=found.metrics()))
+        return answer(HostDetail(**summary, metrics=found.metrics(), late=found.late()))
 
     async def series(self, host: str) -> Response:
         """Every series of a host."""
@@ -245,23 +259,17 @@ class Api:
         points = query.whole("points", DEFAULT_POINTS, MOST_POINTS)
         raw = query.flag("raw")
         wanted = await self._wanted(query.texts("host"), query.texts("metric"))
-        t: list[float] = []
-        step = 0.0
-        series: list[HistorySeries] = []
-        for host, keys in wanted:
-            found = await self._services.store.range(host, keys, start, end, points, raw)
-            t, step = found.starts.tolist(), found.step_seconds
-            series += [
-                HistorySeries(
-                    one.host,
-                    one.key,
-                    one.minimum.tolist(),
-                    one.average.tolist(),
-                    one.maximum.tolist(),
-                )
-                for one in found.series
+        cells = points * sum(len(keys) for _, keys in wanted)
+        if cells > MOST_CELLS:
+            detail = f"the query asks for {cells} values: fewer series or fewer points"
+            raise InputError(detail, code="too_many_values", field="points", limit=MOST_CELLS)
+        async with self._building:
+            ranges = [
+                await self._services.store.range(host, keys, start, end, points, raw)
+                for host, keys in wanted
             ]
-        return answer(History(t, step, series))
+            body = await asyncio.to_thread(_history, ranges)
+        return Response(body, content_type="application/json")
 
     async def _wanted(self, hosts: list[str], metrics: list[str]) -> list[tuple[str, list[str]]]:
         """The keys of each host that a query names, in the order it names them."""
@@ -299,6 +307,26 @@ class Api:
         if found is None:
             raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
         return found
+
+
+def _history(ranges: list[Buckets]) -> bytes:
+    """A `History` of these ranges as JSON, a series at a time so that nobody waits long."""
+    series = [
+        _encoder.encode(
+            HistorySeries(
+                one.host,
+                one.key,
+                one.minimum.tolist(),
+                one.average.tolist(),
+                one.maximum.tolist(),
+            )
+        )
+        for found in ranges
+        for one in found.series
+    ]
+    first = ranges[0]
+    head = _encoder.encode(History(first.starts.tolist(), first.step_seconds, []))
+    return head.removesuffix(b"]}") + b",".join(series) + b"]}"
 
 
 def _summary(host: HostState) -> HostSummary:

@@ -7,7 +7,7 @@ import gzip
 from typing import cast
 
 import structlog
-from quart import Quart, Response, render_template, request
+from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
 from monitor.errors import MonitorError
@@ -34,28 +34,26 @@ _COMPRESSED = frozenset({"text/html", "text/plain", "application/json", "image/s
 
 def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
     """The ASGI application, edge included.  Nothing is opened or started by it."""
-    app = Quart("monitor", static_folder=None, template_folder=str(services.assets.templates))
+    app = Quart("monitor", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
-    app.jinja_env.autoescape = True
-    for template in app.jinja_env.list_templates():
-        app.jinja_env.get_template(template)  # compiled now, not while somebody waits
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    _add_routes(app, services)
-    app.register_error_handler(MonitorError, _show_error)
-    app.register_error_handler(HTTPException, _show_http_error)
-    app.register_error_handler(Exception, _show_fault)
+    pages = Pages(services)
+    _add_routes(app, services, pages)
+    faults = _Faults(pages)
+    app.register_error_handler(MonitorError, faults.show_error)
+    app.register_error_handler(HTTPException, faults.show_http_error)
+    app.register_error_handler(Exception, faults.show_fault)
     app.after_request(_compress)
     return Edge(cast("Application", app), allowed_hosts)
 
 
-def _add_routes(app: Quart, services: Services) -> None:
+def _add_routes(app: Quart, services: Services, pages: Pages) -> None:
     for operation in Api(services).operations:
         app.add_url_rule(
             operation.rule, operation.name, operation.handler, methods=[operation.method]
         )
-    pages = Pages(services)
     app.add_url_rule("/", "fleet_page", pages.fleet, methods=["GET"])
     app.add_url_rule("/hosts/<name>", "host_page", pages.host, methods=["GET"])
 
@@ -111,33 +109,35 @@ def _show(problem: Problem) -> Response:
     return Response(problem.encoded(), status=problem.status, content_type=CONTENT_TYPE)
 
 
-async def _answered(problem: Problem) -> Response:
-    """A page for somebody at a browser, problem+json for everybody else."""
-    if request.path.startswith(("/api/", "/static/")) or "text/html" not in request.headers.get(
-        "Accept", ""
-    ):
+class _Faults:
+    """Errors as the caller wants them: a page at a browser, problem+json everywhere else."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    async def show_error(self, error: MonitorError) -> Response:
+        """One of our own errors says itself what it is."""
+        return self._answered(of_error(error))
+
+    async def show_http_error(self, error: HTTPException) -> Response:
+        """The framework's errors: unknown paths, methods that a route has not got."""
+        status = error.code or 500
+        if status < 400:  # a redirect of the router's own
+            return cast("Response", error.get_response())
+        response = self._answered(of_status(status))
+        allowed = getattr(error, "valid_methods", None)
+        if status == 405 and allowed:
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+        return response
+
+    async def show_fault(self, error: Exception) -> Response:
+        """Our own fault: the log gets the traceback, the caller a plain 500."""
+        log = structlog.stdlib.get_logger("monitor.web")
+        log.error("unexpected error", path=request.path, exc_info=error)
+        return self._answered(of_status(500, "something went wrong here; the log says what"))
+
+    def _answered(self, problem: Problem) -> Response:
+        is_page = not request.path.startswith(("/api/", "/static/"))
+        if is_page and "text/html" in request.headers.get("Accept", ""):
+            return self._pages.problem(problem)
         return _show(problem)
-    page = await render_template("error.html", problem=problem)
-    return Response(page, status=problem.status, content_type="text/html; charset=utf-8")
-
-
-async def _show_error(error: MonitorError) -> Response:
-    return await _answered(of_error(error))
-
-
-async def _show_http_error(error: HTTPException) -> Response:
-    status = error.code or 500
-    if status < 400:  # a redirect of the router's own
-        return cast("Response", error.get_response())
-    response = await _answered(of_status(status))
-    allowed = getattr(error, "valid_methods", None)
-    if status == 405 and allowed:
-        response.headers["Allow"] = ", ".join(sorted(allowed))
-    return response
-
-
-async def _show_fault(error: Exception) -> Response:
-    """Our own fault: the log gets the traceback, the caller a plain 500."""
-    log = structlog.stdlib.get_logger("monitor.web")
-    log.error("unexpected error", path=request.path, exc_info=error)
-    return await _answered(of_status(500, "something went wrong here; the log says what"))

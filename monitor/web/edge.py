@@ -17,6 +17,7 @@ import structlog
 
 from monitor.errors import excerpt
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
+from monitor.web.security import SECURITY_HEADERS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,21 +31,6 @@ MOST_HEADERS = 100
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that some route may answer; all others are refused here."""
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "manifest-src 'self'; require-trusted-types-for 'script'; trusted-types monitor"
-)
-
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-)
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
 
@@ -68,7 +54,7 @@ class Edge:
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await _refuse_websocket(send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -113,7 +99,7 @@ class Edge:
         if (problem := self._bad_host(headers)) is not None:
             return problem, False
         if scope["method"] not in METHODS:
-            return of_status(501 if scope["method"] not in {"TRACE", "CONNECT"} else 405), True
+            return of_status(405), True
         return _bad_body(scope["method"], headers)
 
     def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:
@@ -140,9 +126,11 @@ def is_loopback(host: str) -> bool:
     if host in {"localhost", "localhost."}:
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None)  # [::ffff:127.0.0.1]
+    return (mapped or address).is_loopback
 
 
 def _limited(status: int, detail: str, limit: int) -> Problem:
@@ -169,6 +157,18 @@ def _completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     if b"cache-control" not in names:
         found.append((b"cache-control", b"no-store"))
     return found
+
+
+async def _refuse_websocket(send: Send) -> None:
+    body = of_status(404, "there is no WebSocket here").encoded()
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    start = "websocket.http.response.start"
+    await send({"type": start, "status": 404, "headers": _completed(headers)})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def _answer(send: Send, problem: Problem, *, close: bool, head: bool) -> None:

@@ -41,6 +41,7 @@ class StreamEndpoint:
         hub = self._services.hub
         client = await hub.subscribe(accepted, last_event_id=position)
         client.heartbeat_events = heartbeat == "event"
+        self._services.connections.expect_little_reading(request.scope["client"])
         response = Response(hub.stream(client), headers=HEADERS)
         response.timeout = None  # Quart would cut the stream after its RESPONSE_TIMEOUT
         return response

@@ -22,6 +22,7 @@ from monitor.ports import Buckets
 from monitor.web import charts
 from monitor.web.chartplan import plans
 from monitor.web.hostview import HostPage, host_page
+from monitor.web.problems import Problem
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
 from monitor.web.views import HISTORY_SECONDS, Fleet, Reader, fleet, frozen
@@ -58,6 +59,8 @@ def environment(services: Services) -> Environment:
     found.globals["chart_height"] = charts.HEIGHT
     found.globals["chart_top"] = charts.TOP
     found.globals["chart_width"] = charts.WIDTH
+    for template in found.list_templates():
+        found.get_template(template)  # compiled now, not while somebody waits
     return found
 
 
@@ -94,6 +97,11 @@ class Pages:
             self._host_body, host, chosen, ranges, now, position, sort, as_text
         )
         return _response(body, as_text)
+
+    def problem(self, problem: Problem) -> Response:
+        """The page that tells somebody at a browser what went wrong."""
+        page = self._templates.get_template("error.html").render(problem=problem)
+        return Response(page, status=problem.status, content_type="text/html; charset=utf-8")
 
     async def _position(self) -> str:
         log = self._services.log

@@ -6,27 +6,20 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import socket
-import stat
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import cast
 
-from h11 import Request
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIFramework
 
 from monitor.errors import StartError
+from monitor.web.connections import Connections
 from monitor.web.edge import Application
 
 BACKLOG = 4_096
 """Connections waiting to be accepted: a reconnect storm must not be refused (STREAM 3.4)."""
-
-SEND_BUFFER_BYTES = 32 * 1024
-"""What the kernel holds for a reader that does not read (STREAM 3.4)."""
 
 USER_TIMEOUT_MILLISECONDS = 10_000
 """How long sent bytes may stay unacknowledged before the peer counts as gone."""
@@ -40,7 +33,7 @@ GOODBYE_SECONDS = 0.7
 """How long open connections get to read what is queued once the server stops."""
 
 CANCEL_SECONDS = 1.5
-"""When Hypercorn cancels what still has not ended; the connections are shut down before."""
+"""When Hypercorn cancels what still has not ended; the connections are aborted before."""
 
 
 def listener(host: str, port: int) -> socket.socket:
@@ -56,7 +49,6 @@ def listener(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for name, value in (
@@ -88,14 +80,14 @@ def url(listening: socket.socket) -> str:
 async def serve(
     application: Application,
     listening: socket.socket,
+    connections: Connections,
     shutdown: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve until `shutdown` returns, which it does after it has ended the streams.
 
     Hypercorn waits for every connection to close; one whose peer does not read would keep it
-    for ever (STREAM 3.2), so what is left after `GOODBYE_SECONDS` is shut down for it.
+    for ever (STREAM 3.2), so what is left after `GOODBYE_SECONDS` is aborted.
     """
-    local = listening.getsockname()
     config = Config()
     config.bind = [f"fd://{listening.detach()}"]
     config.backlog = BACKLOG
@@ -107,7 +99,7 @@ async def serve(
     config.graceful_timeout = CANCEL_SECONDS
     config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
     config.websocket_max_message_size = 4 * 1024 * 1024
-    _stay_with_http_1()
+    connections.fit()
     stopping = asyncio.Event()
 
     async def trigger() -> None:
@@ -117,7 +109,7 @@ async def serve(
     async def reap() -> None:
         await stopping.wait()
         await asyncio.sleep(GOODBYE_SECONDS)
-        end_connections(local)
+        connections.abort()
 
     reaper = asyncio.create_task(reap(), name="connection-reaper")
     try:
@@ -128,35 +120,3 @@ async def serve(
         reaper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reaper
-
-
-def _stay_with_http_1() -> None:
-    """Keep Hypercorn from speaking HTTP/2 in cleartext, which no option of its turns off.
-
-    An ``Upgrade: h2c`` is then ignored, as RFC 9110 allows, and the HTTP/2 preface arrives as a
-    request of a version that the edge refuses.  Its HTTP/2 has no backpressure and leaves tasks
-    behind that end only by being cancelled (STREAM 3.3).
-    """
-
-    async def check_protocol(self: H11Protocol, event: Request) -> None:
-        """Let every request be what it says it is."""
-
-    H11Protocol._check_protocol = check_protocol  # type: ignore[method-assign]  # noqa: SLF001
-
-
-def end_connections(local: tuple[object, ...]) -> int:
-    """Shut down every connection that this process accepted on an address; how many there were.
-
-    It goes by descriptor, because Hypercorn does not say which transports it has.
-    """
-    ended = 0
-    for name in list(Path("/dev/fd").iterdir()):
-        with contextlib.suppress(OSError, ValueError):
-            descriptor = int(name.name)
-            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(descriptor)) as connection:
-                if connection.getsockname()[1] == local[1] and connection.getpeername():
-                    connection.shutdown(socket.SHUT_RDWR)
-                    ended += 1
-    return ended

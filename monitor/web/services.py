@@ -9,6 +9,7 @@ from monitor.core.state import LiveState
 from monitor.ports import EventLog, SeriesStore
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
+from monitor.web.connections import Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Services:
     log: EventLog
     hub: EventPublisher
     assets: Assets
+    connections: Connections
     clock: Callable[[], float]
     """Unix seconds."""
     ready: Callable[[], bool]

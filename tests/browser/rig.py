@@ -22,6 +22,7 @@ from monitor.store.memory import MemoryStore
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
+from monitor.web.connections import Connections
 from monitor.web.services import Services
 
 
@@ -41,6 +42,7 @@ class Rig:
             log=self.log,
             hub=self.hub,
             assets=assets.load(),
+            connections=Connections(),
             clock=time.time,
             ready=lambda: True,
             host=host,
@@ -75,7 +77,9 @@ class Rig:
         self.url = server.url(listening)
         await self.hub.start()
         served = asyncio.create_task(
-            server.serve(create_app(self.services), listening, self._shutdown)
+            server.serve(
+                create_app(self.services), listening, self.services.connections, self._shutdown
+            )
         )
         try:
             yield self

@@ -44,8 +44,19 @@ def test_buckets_keep_minimum_average_and_maximum_and_leave_gaps_empty() -> None
 
 
 def test_what_lies_outside_the_buckets_does_not_count() -> None:
-    low, _, _ = bucketed(np.array([0.0, 10, 20]), np.array([1.0, 2, 3]), 1, 10, 1)
+    low, _, _ = bucketed(np.array([0.0, 10, 30]), np.array([1.0, 2, 3]), 1, 10, 1)
     np.testing.assert_array_equal(low, [2])
+
+
+def test_a_sample_a_little_early_leaves_no_gap() -> None:
+    at = np.array([99.999, 100.9995, 102.001, 102.998, 103.995])
+    _, mean, _ = bucketed(at, np.arange(5.0), 100, 1, 4)
+    np.testing.assert_array_equal(mean, [0, 1, 2, 3.5])
+
+
+def test_no_bucket_is_narrower_than_the_time_between_two_observations() -> None:
+    assert bucket_plan(0, 20, 400)[1] == 0.1
+    assert bucket_plan(0, 20, 400, 0.8)[1] == 1
 
 
 @given(

@@ -32,7 +32,9 @@ def test_what_a_frame_did_not_observe_keeps_its_value_and_its_age() -> None:
         state.fold(frame(at, {"a": 1, "b": 2}), [], at)
     for at in range(13, 25):
         host = state.fold(frame(at, {"a": 3, "b": NAN}), [], at)
-    assert host.metrics() == {"a": 3, "b": 2}
+    assert host.value("b") == 2
+    assert host.metrics() == {"a": 3}
+    assert host.late() == {"b": 12}
     assert host.lateness("a") == 0
     assert host.lateness("b") == 12
 
@@ -65,6 +67,18 @@ def test_a_reader_is_given_what_was_observed_since_it_looked() -> None:
     looked = state.version
     state.fold(frame(11, {"a": 1, "b": NAN}), [], 11)
     assert host.metrics(looked) == {"a": 1}
+
+
+def test_an_old_value_is_no_headline() -> None:
+    state = LiveState()
+    for at in range(1, 30):
+        load = 93.5 if at < 5 else NAN
+        host = state.fold(
+            frame(at, {"system.cpu.load_average.1m": load, "system.uptime": at}), [], at
+        )
+    shown = dict(zip(HEADLINE_KEYS, headline(host), strict=True))
+    assert math.isnan(shown["system.cpu.load_average.1m"])
+    assert shown["system.uptime"] == 29
 
 
 def test_a_sender_cannot_invent_tables_without_end() -> None:

@@ -99,13 +99,14 @@ def test_its_top_processes_are_told_now_and_then(running: Server) -> None:
 def test_history_has_buckets_with_minimum_average_and_maximum(running: Server) -> None:
     wait_for_history(running)
     key = quote('system.cpu.utilization{cpu="0"}')
-    target = f"/api/v1/history?host={NAME}&metric={key}&metric=system.uptime&start=-2m&points=120"
+    target = f"/api/v1/history?host={NAME}&metric={key}&metric=system.uptime&start=-2m&points=121"
     found = raw.get(running.url, target).json()
     assert len(found["t"]) <= 121
     assert {entry["key"] for entry in found["series"]} == {
         'system.cpu.utilization{cpu="0"}',
         "system.uptime",
     }
+    assert found["step"] == 1
     for entry in found["series"]:
         assert entry["host"] == NAME
         assert len(entry["min"]) == len(entry["avg"]) == len(entry["max"]) == len(found["t"])
@@ -141,6 +142,7 @@ def test_a_name_stands_for_all_its_series_and_raw_gives_counts(running: Server) 
         (f"host={NAME}&metric=system.uptime&points=11001", (400, "bad_range")),
         (f"host={NAME}&metric=system.uptime&points=1e3", (400, "bad_range")),
         (f"host={NAME}&metric=system.uptime&points=5&points=6", (400, "ambiguous_param")),
+        (f"host={NAME}&metric=system.cpu.time&points=11000", (400, "too_many_values")),
         (f"host={NAME}&metric=system.uptime&raw=yes", (400, "bad_param")),
         (f"host={NAME}&metric=system.uptime&nonsense=1", (400, "unknown_param")),
         (f"host[]={NAME}&metric=system.uptime", (400, "unknown_param")),

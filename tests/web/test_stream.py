@@ -8,7 +8,9 @@ import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from tests.conftest import StartServer
@@ -165,6 +167,38 @@ def test_head_returns_at_once_and_post_is_refused(running: Server) -> None:
     assert raw.send(running.url, request).status == 405
 
 
+def asks_and_never_reads(url: str) -> socket.socket:
+    """A connection whose peer asked for everything of this host and reads nothing of it."""
+    address = urlsplit(url)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect((address.hostname, address.port))
+    target = f"/api/v1/stream?topics=host:{NAME}"
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return connection
+
+
+def test_a_reader_that_does_not_read_is_gone_in_time_and_without_a_word(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    stuck = [asks_and_never_reads(server.url) for _ in range(3)]
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not _connections_of(server):
+            break
+        time.sleep(0.5)
+    assert not _connections_of(server)
+    assert "Traceback" not in server.said()
+    for connection in stuck:
+        connection.close()
+
+
+def _connections_of(server: Server) -> int:
+    """Connections that the server holds, the listener not counted."""
+    return len(psutil.Process(server.process.pid).net_connections("tcp")) - 1
+
+
 def test_sigterm_ends_open_streams_with_a_goodbye_within_two_seconds(
     start_server: StartServer,
 ) -> None:
@@ -173,10 +207,8 @@ def test_sigterm_ends_open_streams_with_a_goodbye_within_two_seconds(
     readers = [stream.messages() for stream in streams]
     for reader in readers:
         assert next(reader)[0] == "connected"
-    stuck = [raw.connect(server.url) for _ in range(3)]
-    for connection in stuck:  # asks for a stream and never reads it
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    stuck = [asks_and_never_reads(server.url) for _ in range(3)]
+    time.sleep(5)  # until nothing more fits between the server and them
     began = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     for stream, reader in zip(streams, readers, strict=True):
@@ -185,6 +217,7 @@ def test_sigterm_ends_open_streams_with_a_goodbye_within_two_seconds(
         assert stream.ended
     assert server.process.wait(5) == 0
     assert time.monotonic() - began < 2
+    assert "Traceback" not in server.said()
     for connection in stuck:
         connection.close()
     for stream in streams:
