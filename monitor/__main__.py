@@ -49,7 +49,11 @@ class _Commands(click.Group):
 def _with_places(command: _Command) -> _Command:
     """The options that every command has: which configuration, and which data."""
     config = click.option(
-        "--config", "path", type=click.Path(path_type=Path), metavar="FILE", help="Configuration."
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, readable=False),
+        metavar="FILE",
+        help="Configuration.",
     )
     data = click.option("--data", metavar="DIR", help="Where the data are kept.")
     return config(data(command))

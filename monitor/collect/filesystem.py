@@ -96,6 +96,7 @@ class _Filesystems:
         self._measure = measured_by or (measure if root.is_own else measure_below)
         self._mountinfo = KeptFile(root.proc("self/mountinfo" if root.is_own else "1/mountinfo"))
         self._content = b""
+        self._written: set[str] = set()
         self._entries: list[_Entry] = []
         self._others: list[_Entry] = []
         """What the other collector reads."""
@@ -116,6 +117,8 @@ class _Filesystems:
 
     def _choose(self, mounts: list[Mount]) -> None:
         """Settle what is read and what is only listed; called when mountinfo has changed."""
+        mounts = [mount for mount in mounts if not self._is_image(mount)]
+        self._written = {mount.number for mount in mounts}
         ours = [mount for mount in mounts if mount.remote == self._remote]
         others = [mount for mount in mounts if mount.remote != self._remote]
         left_out = len(ours) - MOST_MOUNTS
@@ -123,6 +126,10 @@ class _Filesystems:
         known = {entry.mount: entry for entry in self._entries}
         self._entries = [known.get(mount) or self._entry(mount) for mount in ours[:MOST_MOUNTS]]
         self._others = [self._entry(mount) for mount in others[:MOST_MOUNTS]]
+
+    def _is_image(self, mount: Mount) -> bool:
+        """A loop device that was ever seen written is a filesystem that flipped, not an image."""
+        return mount.may_be_image and mount.number not in self._written
 
     def _entry(self, mount: Mount) -> _Entry:
         return _Entry(mount, os.path.join(self._root, mount.mountpoint.lstrip(b"/")))  # noqa: PTH118

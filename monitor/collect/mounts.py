@@ -57,6 +57,11 @@ class Mount:
     read_only: bool
     remote: bool
 
+    @property
+    def may_be_image(self) -> bool:
+        """Whether it looks like the image of a package: a loop device that is not written."""
+        return self.read_only and self.device.startswith(b"/dev/loop")
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -124,10 +129,7 @@ def _is_remote(type_: bytes) -> bool:
 
 def _has_storage(mount: Mount) -> bool:
     type_ = mount.type.encode()
-    if type_ in _NO_STORAGE or type_ in _IMAGES or type_.endswith(b".AppImage"):
-        return False
-    # A loop device may hold a real, written filesystem; read-only it is an image.
-    return not (mount.read_only and mount.device.startswith(b"/dev/loop"))
+    return not (type_ in _NO_STORAGE or type_ in _IMAGES or type_.endswith(b".AppImage"))
 
 
 def _visible(lines: Iterable[_Line]) -> list[Mount]:

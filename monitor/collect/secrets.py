@@ -30,6 +30,7 @@ _LOGIN_FLAGS = "p"
 _NAMED = re.compile(r"""(?s)(["']?-{0,2}/?([\w.\-]++)["']?[=:]\s*)(.+)""")
 _INNER = re.compile(r"""(?<![\w.\-])([\w.\-]++)["']?[=:]["']?""")
 _INNER_VALUE = re.compile(r"""[^\s"',;&}]++""")
+_LOGIN_FLAG = re.compile(r"--(?:proxy-)?user=")
 _FLAG = re.compile(r"--?([A-Za-z][\w.\-]*+)\Z")
 _SETTING = re.compile(r"[A-Za-z][\w\-]*+\Z")
 _NEXT_FLAG = re.compile(r"--[A-Za-z][\w\-]*+(?:=.*)?\Z", re.DOTALL)
@@ -156,6 +157,9 @@ class _Masker:
             return "/p:" + MASK
         if self._flags == "login" and word.startswith(("-u", "-U")) and len(word) > 2:
             return word[:2] + _mask_login(word[2:])
+        login = _LOGIN_FLAG.match(word) if self._flags == "login" else None
+        if login:
+            return login[0] + _mask_login(word[login.end() :])
         if self._flags == "login" and word in ("-u", "--user", "-U", "--proxy-user"):
             self._next_is_login = True
             return word

@@ -131,6 +131,25 @@ def test_a_flip_to_read_only_shows_by_either_sign(tmp_path: Path) -> None:
     assert filesystem.collect(3.0).values[readonly] == 1.0
 
 
+def test_a_written_loop_device_that_flips_is_read_only_and_an_image_never_shows(
+    tmp_path: Path,
+) -> None:
+    def mounted(state: str) -> dict[str, str]:
+        disk = f"50 27 7:1 / /disk {state} - ext4 /dev/loop1 rw\n"
+        image = "51 27 7:2 / /snap/app/1 ro - ext4 /dev/loop2 ro\n"
+        return {"proc/1/mountinfo": "27 1 8:0 / / rw - ext4 /dev/sda1 rw\n" + disk + image}
+
+    machine, readonly = Machine(), key(f"{NAME}.readonly", mountpoint="/disk")
+    root = golden(tmp_path)
+    plant(tmp_path, mounted("rw"))
+    filesystem = Filesystem(root, machine)
+    assert filesystem.collect(1.0).values[readonly] == 0.0
+    plant(tmp_path, mounted("ro"))
+    values = filesystem.collect(2.0).values
+    assert values[readonly] == 1.0
+    assert not [text for text in values if "snap" in text]
+
+
 def test_none_at_all_is_absent(tmp_path: Path) -> None:
     root = plant(tmp_path, {"proc/1/mountinfo": "27 1 0:2 / / rw - tmpfs none rw\n"})
     for collector in (Filesystem(root), RemoteFilesystem(root)):

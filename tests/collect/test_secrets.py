@@ -54,6 +54,8 @@ MASKED = [
     (["docker", "login", "-u", "me", "-p", "abc", "hub"], "docker login -u me -p *** hub"),
     (["curl", "-u", "me:abc", "http://h"], "curl -u me:*** http://h"),
     (["curl", "--user", "me:abc", "http://h"], "curl --user me:*** http://h"),
+    (["curl", "--user=me:abc", "http://h"], "curl --user=me:*** http://h"),
+    (["curl", "--proxy-user=me:abc", "h"], "curl --proxy-user=me:*** h"),
     (["curl", "-ume:abc", "http://h"], "curl -ume:*** http://h"),
     (["smbclient", "-U", "me%abc", "//h/s"], "smbclient -U me%*** //h/s"),
     (["xfreerdp", "/u:me", "/p:abc", "/v:h"], "xfreerdp /u:me /p:*** /v:h"),
