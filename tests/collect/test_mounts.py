@@ -60,7 +60,7 @@ def test_what_has_no_storage_of_its_own_is_left_out(type_: str) -> None:
 def test_read_only_loops_may_be_images_and_written_ones_are_not() -> None:
     image = line("/image", number="7:0", device="/dev/loop0", super="ro")
     disk = line("/disk", number="7:1", device="/dev/loop1", id="51")
-    mounts = parse("".join([image, disk]).encode())
+    mounts = parse((image + disk).encode())
     assert {mount.mountpoint: mount.may_be_image for mount in mounts} == {
         b"/image": True,
         b"/disk": False,
