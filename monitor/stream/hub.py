@@ -35,6 +35,9 @@ FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15.0
 """A connection that has been idle for so long gets a comment."""
 
+STALL_SECONDS = 10.0
+"""A reader that has not taken a write for so long does not read, and is cut."""
+
 RING_EVENTS = 2_048
 """Logged events kept encoded for readers that are not quite up to date."""
 
@@ -64,6 +67,10 @@ class SSEClient:
     seen: dict[str, int] = field(default_factory=dict)
     heartbeat_events: bool = False
     written_at: float = 0.0
+    writing_since: float = 0.0
+    """When the write began that the reader has not taken yet; 0 where there is none."""
+    cut: Callable[[], None] = lambda: None
+    """Ends the reader's connection, whatever it does."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ending: str = ""
 
@@ -180,9 +187,11 @@ class EventPublisher:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS / 15)
-            idle_since = loop.time() - HEARTBEAT_SECONDS
-            for client in self._clients:
-                if client.written_at <= idle_since:
+            now = loop.time()
+            for client in tuple(self._clients):
+                if client.writing_since and now - client.writing_since > STALL_SECONDS:
+                    client.cut()
+                elif client.written_at <= now - HEARTBEAT_SECONDS:
                     client.wake.set()
 
     # Readers
@@ -226,16 +235,17 @@ class EventPublisher:
         loop = asyncio.get_running_loop()
         self._clients.add(client)
         try:
-            client.written_at = loop.time()
+            client.written_at = client.writing_since = loop.time()
             yield self._opening(client)
             while not self._ending and not client.ending:
                 # Cleared before looking, so that nothing that comes while we look is missed.
                 client.wake.clear()
+                client.writing_since = 0.0
                 chunk = await self._due(client)
                 if not chunk and loop.time() - client.written_at >= HEARTBEAT_SECONDS:
                     chunk = self._heartbeat(client)
                 if chunk:
-                    client.written_at = loop.time()
+                    client.written_at = client.writing_since = loop.time()
                     yield chunk
                 else:
                     await client.wake.wait()

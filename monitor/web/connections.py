@@ -76,6 +76,12 @@ class Connections:
         if found is not None:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER_BYTES)
 
+    def cut(self, client: tuple[str, int] | None) -> None:
+        """Abort the connection of a peer, where it is still open."""
+        transport = self._open.get(client) if client else None
+        if transport is not None:
+            transport.abort()
+
     def abort(self) -> int:
         """Cut every connection that is still open; how many there were."""
         ending = list(self._open.values())

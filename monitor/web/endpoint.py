@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from quart import Response, request
 
 from monitor.errors import InputError, MonitorError
@@ -41,7 +43,9 @@ class StreamEndpoint:
         hub = self._services.hub
         client = await hub.subscribe(accepted, last_event_id=position)
         client.heartbeat_events = heartbeat == "event"
-        self._services.connections.expect_little_reading(request.scope["client"])
+        peer, connections = request.scope["client"], self._services.connections
+        connections.expect_little_reading(peer)
+        client.cut = partial(connections.cut, peer)
         response = Response(hub.stream(client), headers=HEADERS)
         response.timeout = None  # Quart would cut the stream after its RESPONSE_TIMEOUT
         return response

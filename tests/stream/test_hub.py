@@ -244,6 +244,30 @@ async def test_an_idle_stream_gets_a_comment_and_on_request_an_event(
     assert [kind for kind, _, _ in await asking.messages(2)] == ["connected", "heartbeat"]
 
 
+async def test_a_reader_that_takes_no_write_is_cut_and_one_that_is_idle_is_not(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(hub_module, "HEARTBEAT_SECONDS", 3.0)
+    await stand.hub.stop()
+    stand.hub = EventPublisher(stand.log, stand.state, lambda: 1.0)
+    await stand.hub.start()
+    cut: list[str] = []
+    stuck = await stand.hub.subscribe(frozenset({"fleet"}))
+    stuck.cut = lambda: cut.append("stuck")
+    never_read_on = stand.hub.stream(stuck)
+    await anext(never_read_on)  # takes one write and never asks for the next
+    idle = await stand.hub.subscribe(frozenset({"fleet"}))
+    idle.cut = lambda: cut.append("idle")
+    reader = Reader(stand.hub, idle)
+    await reader.message()
+    waiting = asyncio.create_task(reader.message())
+    await asyncio.sleep(1.2)
+    assert set(cut) == {"stuck"}
+    stand.fold(1, a=1)
+    await waiting
+
+
 async def test_stopping_says_goodbye_and_ends_every_stream(stand: Stand) -> None:
     readers = [await read(stand, "fleet") for _ in range(5)]
     for reader in readers:

@@ -183,7 +183,7 @@ def test_a_reader_that_does_not_read_is_gone_in_time_and_without_a_word(
 ) -> None:
     server = start_server()
     stuck = [asks_and_never_reads(server.url) for _ in range(3)]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 45
     while time.monotonic() < deadline:
         if not _connections_of(server):
             break
