@@ -34,7 +34,10 @@ _STATES = (
     ("committed", b"Committed_AS:"),
     ("hugepages", b"Hugetlb:"),
 )
-"""States that are one line of /proc/meminfo each; a kernel without the line has no such state."""
+"""States that are one line of /proc/meminfo each; a kernel without the line has no such state.
+
+`cached` is that line and what of the slab can be reclaimed, as free and psutil have it.
+"""
 
 _TOTALS = (b"MemTotal:", b"MemFree:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
 _PREFIXES = (*_TOTALS, *(prefix for _, prefix in _STATES))
@@ -81,6 +84,8 @@ class Memory:
         for text, value in zip(_PLAIN_KEYS, found[len(_TOTALS) :], strict=True):
             if value is not None:
                 values[text] = value * _BYTES_PER_KIB
+        if (cached := values.get(_STATE_KEYS["cached"])) is not None:
+            values[_STATE_KEYS["cached"]] = cached + values.get(_STATE_KEYS["slab_reclaimable"], 0)
         if _STATE_KEYS["hugepages"] not in values:
             _add_old_hugepages(values, content)
         reclaimable = self._reclaimable_arc()
