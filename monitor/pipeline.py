@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ class Pipeline:
         self._clock = clock
         self._now = 0.0
         self._resumed_at = 0.0
+        self._ticking = asyncio.Lock()
 
     async def accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Store a frame, fold it, offer it.  On return it is as durable as the store is.
@@ -48,8 +50,9 @@ class Pipeline:
         await self._store.append([frame])
         for snapshot in snapshots:
             await self._store.put_snapshot(snapshot)
-        if self._state.is_newer(frame):
-            self._state.fold(frame, snapshots, self._clock())
+        now = self._clock()
+        if self._state.is_newer(frame, now):
+            self._state.fold(frame, snapshots, now)
             self._offer()
 
     async def tick(self, now: float) -> None:
@@ -58,7 +61,10 @@ class Pipeline:
         `now` never goes back.  When the program itself stood still, nobody's silence counts
         until it has been awake as long.
         """
-        now = max(now, self._now)
+        async with self._ticking:
+            await self._tick(max(now, self._now))
+
+    async def _tick(self, now: float) -> None:
         if self._now and now - self._now > PAUSE_SECONDS:
             self._resumed_at = now
         self._now = now

@@ -21,15 +21,6 @@ LONGEST_EVENT_BYTES = 256 * 1024
 RESERVED = ("timestamp", "event_id")
 """Keys of a payload that are ours to set."""
 
-LOGGED = frozenset(EventType) - {
-    EventType.CONNECTED,
-    EventType.HEARTBEAT,
-    EventType.METRIC_UPDATE,
-    EventType.DISCONNECTED,
-    EventType.ERROR,
-}
-"""Types that are kept in the log, carry an id and are replayed."""
-
 _POSITION = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,18})", re.ASCII)
 _UNSAFE = re.compile(r"[\r\n\0]")
 _encoder = msgspec.json.Encoder()
@@ -48,8 +39,10 @@ def parse_position(text: str, epoch: str) -> int | None:
     return int(found[2])
 
 
-def payload(data: Mapping[str, object], timestamp: str, event_id: str) -> bytes:
-    """One JSON object with our two keys added.
+def payload(
+    data: Mapping[str, object], timestamp: str, event_id: str, limit: int = LONGEST_EVENT_BYTES
+) -> bytes:
+    """One JSON object with our two keys added, of at most `limit` bytes.
 
     Raises `InputError` where `data` uses a reserved key or cannot be encoded, so that a
     publisher hears of it and no reader does.
@@ -61,10 +54,8 @@ def payload(data: Mapping[str, object], timestamp: str, event_id: str) -> bytes:
         encoded = _encoder.encode({**data, "timestamp": timestamp, "event_id": event_id})
     except (TypeError, ValueError, UnicodeEncodeError) as error:
         raise InputError(f"the event cannot be encoded: {error}", code="not_encodable") from None
-    if len(encoded) > LONGEST_EVENT_BYTES:
-        raise InputError(
-            "the event is too large", code="event_too_large", limit=LONGEST_EVENT_BYTES
-        )
+    if len(encoded) > limit:
+        raise InputError("the event is too large", code="event_too_large", limit=limit)
     return encoded
 
 

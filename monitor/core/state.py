@@ -21,8 +21,20 @@ LATE_AFTER_PERIODS = 2.5
 LATE_AFTER_SECONDS = 5.0
 """A value is late once it is older than so many of its own periods, and at least so old."""
 
+UNKNOWN_PERIOD_SECONDS = 60.0
+"""The period of a value seen once: the slowest that is usual, so that nothing is late too soon."""
+
+FUTURE_SECONDS = 5.0
+"""A newest frame that lies further ahead of our clock was sent before that clock stepped back."""
+
 MOST_SNAPSHOT_KINDS = 32
 """Kinds of tables kept a host; a sender that invents more is not listened to."""
+
+
+def is_late(age_seconds: float, period_seconds: float) -> bool:
+    """Whether a value of this age is late; a period of 0 or NaN is not known."""
+    known = period_seconds if period_seconds > 0 else UNKNOWN_PERIOD_SECONDS
+    return age_seconds > max(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * known)
 
 
 class HostState:
@@ -62,10 +74,11 @@ class HostState:
         rate = rate_between(self.observed_at, self.raw, np.full(len(values), frame.at), values)
         np.copyto(self.shown, np.where(self._counters, rate, values), where=seen)
         np.copyto(self.raw, values, where=seen)
-        np.copyto(self.periods, frame.at - self.observed_at, where=seen)
+        gaps = frame.at - self.observed_at
+        np.copyto(self.periods, np.where(gaps > 0, gaps, np.nan), where=seen)
         self.observed_at[seen] = frame.at
         self.versions[seen] = version
-        if self.at:
+        if 0 < self.at < frame.at:
             self.period_seconds = hosts.learnt_period(self.period_seconds, frame.at - self.at)
         self.at = frame.at
         self.version = version
@@ -99,24 +112,15 @@ class HostState:
 
     def late(self) -> dict[str, float]:
         """KEY → age in seconds, by the sender's clock, of every value that is late."""
-        columns = np.flatnonzero(self._late() & np.isfinite(self.shown)).tolist()
-        return {self.schema.texts[column]: self.at - self.observed_at[column] for column in columns}
-
-    def lateness(self, key: str) -> float:
-        """How much older than the newest frame a late value is, in seconds; 0 where it is not.
-
-        A value is late by its own period: what is read once a minute is not late after ten
-        seconds.
-        """
-        column = self.schema.index.get(key)
-        if column is None or not np.isfinite(self.observed_at[column]):
-            return 0.0
-        age = self.at - float(self.observed_at[column])
-        return age if self._late()[column] else 0.0
+        columns = np.flatnonzero(self._late() & np.isfinite(self.shown))
+        ages = (self.at - self.observed_at[columns]).tolist()
+        texts = self.schema.texts
+        return {texts[column]: age for column, age in zip(columns.tolist(), ages, strict=True)}
 
     def _late(self) -> NDArray[np.bool_]:
         """Which columns are late."""
-        allowed = np.fmax(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * self.periods)
+        periods = np.where(np.isnan(self.periods), UNKNOWN_PERIOD_SECONDS, self.periods)
+        allowed = np.maximum(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * periods)
         return np.less(allowed, self.at - self.observed_at)
 
     def metrics(self, after: int = 0) -> dict[str, float]:
@@ -159,7 +163,10 @@ class LiveState:
         """Set a host's labels; it is then known before its first frame."""
         self.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
 
-    def is_newer(self, frame: Frame) -> bool:
-        """Whether a frame is newer than what is known of its host."""
+    def is_newer(self, frame: Frame, now: float) -> bool:
+        """Whether a frame is newer than what is known of its host.
+
+        Where that lies in the future, a clock stepped back, and every frame is newer.
+        """
         host = self.hosts.get(frame.host)
-        return host is None or frame.at > host.at
+        return host is None or frame.at > host.at or host.at > now + FUTURE_SECONDS

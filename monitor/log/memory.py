@@ -54,11 +54,10 @@ class MemoryLog:
             raise InputError(
                 "an append holds 1 to 1,000 events", code="bad_append", limit=MOST_AT_ONCE
             )
-        if scope is not None and expect is not None:
-            last = self._scopes.get(scope, 0)
-            if last != expect:
-                raise Conflict(last)
         async with self._grown:
+            last = 0 if scope is None else self._scopes.get(scope, 0)
+            if scope is not None and expect is not None and last != expect:
+                raise Conflict(last)
             for event in events:
                 self._last += 1
                 self._events.append(replace(event, sequence=self._last))

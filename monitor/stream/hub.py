@@ -10,7 +10,7 @@ never events.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import random
 import secrets
 from collections import deque
@@ -19,15 +19,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from monitor.core.events import (
+    LONGEST_EVENT_BYTES,
     SSEEvent,
     parse_position,
     payload,
     position_text,
 )
-from monitor.core.headline import HEADLINE_KEYS, headline
 from monitor.core.state import LiveState
+from monitor.errors import InputError
 from monitor.model import Event, EventType
 from monitor.ports import EventLog, Gap
+from monitor.stream import frames
 
 FLUSH_SECONDS = 0.05
 """State that changes within this time leaves together."""
@@ -47,7 +49,12 @@ REPLAY_PAGE_EVENTS = 256
 RETRY_MILLISECONDS = (1_000, 4_000)
 """How long a browser waits before it comes back; random, so that all do not come at once."""
 
+LARGEST_STATE_BYTES = 4 * 1024 * 1024
+"""One message of state; the values and rows that may stand in one are bounded before."""
+
 COMMENT = b":\n\n"
+
+logger = logging.getLogger("monitor.stream")
 
 
 def timestamp(at: float) -> str:
@@ -123,12 +130,11 @@ class EventPublisher:
         self._ending = self._ending or reason
         for client in self._clients:
             client.wake.set()
-        for task in self._tasks:
+        ending, self._tasks = self._tasks, []
+        for task in ending:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks = []
+        # Whoever watches the tasks hears how they ended; stopping goes on whatever that was.
+        await asyncio.gather(*ending, return_exceptions=True)
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
@@ -167,12 +173,19 @@ class EventPublisher:
 
     async def _follow_from_here(self) -> None:
         async for event in self._log.tail(self._tailed):
-            encoded = encode_event(event, self._log.epoch)
-            self._ring.append(_Ringed(event.sequence, event.topics, encoded))
+            self._ring.append(_Ringed(event.sequence, event.topics, self._encode(event)))
             self._tailed = event.sequence
             for client in self._clients:
                 if _hears(client, event.topics):
                     client.wake.set()
+
+    def _encode(self, event: Event) -> bytes:
+        """A logged event; one that cannot be encoded must not end the tail for everybody."""
+        try:
+            return encode_event(event, self._log.epoch)
+        except InputError as error:
+            logger.error("event %d was not sent: %s", event.sequence, error.detail)  # noqa: TRY400
+            return b""
 
     async def _flush(self) -> None:
         while True:
@@ -280,9 +293,14 @@ class EventPublisher:
         return self._message(EventType.HEARTBEAT, {})
 
     def _message(
-        self, type_: EventType, data: Mapping[str, object], id_: str = "", retry: int | None = None
+        self,
+        type_: EventType,
+        data: Mapping[str, object],
+        id_: str = "",
+        retry: int | None = None,
+        limit: int = LONGEST_EVENT_BYTES,
     ) -> bytes:
-        encoded = payload(data, timestamp(self._clock()), secrets.token_hex(8))
+        encoded = payload(data, timestamp(self._clock()), secrets.token_hex(8), limit)
         return SSEEvent(type_, encoded, id_, retry).to_sse_format()
 
     # What a reader is owed
@@ -293,10 +311,10 @@ class EventPublisher:
         parts += [
             self._state_for(topic, client.seen.get(topic, 0))
             for topic in sorted(client.topics)
-            if _is_state(topic)
+            if frames.is_state(topic)
         ]
         for topic in client.topics:
-            if _is_state(topic):
+            if frames.is_state(topic):
                 client.seen[topic] = self._state.version
         return b"".join(parts)
 
@@ -304,11 +322,10 @@ class EventPublisher:
         if client.position >= self._tailed:
             return []
         if self._ring and self._ring[0].sequence <= client.position + 1:
-            skip = client.position + 1 - self._ring[0].sequence
             due = [
                 ringed.encoded
-                for index, ringed in enumerate(self._ring)
-                if index >= skip and _hears(client, ringed.topics)
+                for ringed in self._ring
+                if ringed.sequence > client.position and _hears(client, ringed.topics)
             ]
             client.position = self._tailed
             return due
@@ -329,18 +346,14 @@ class EventPublisher:
         client.position = searched
         if searched < self._tailed:
             client.wake.set()
-        return [encode_event(event, self._log.epoch) for event in events]
+        return [self._encode(event) for event in events]
 
     def _has_state(self, client: SSEClient) -> bool:
-        for topic in client.topics:
-            seen = client.seen.get(topic, 0)
-            if topic == "fleet" and self._state.version > seen:
-                return True
-            if topic.startswith("host:"):
-                host = self._state.hosts.get(topic[5:])
-                if host is not None and host.version > seen:
-                    return True
-        return False
+        return any(
+            frames.version(self._state, topic) > client.seen.get(topic, 0)
+            for topic in client.topics
+            if frames.is_state(topic)
+        )
 
     def _state_for(self, topic: str, seen: int) -> bytes:
         """What changed on a topic since a version, encoded once for all who saw the same."""
@@ -349,40 +362,18 @@ class EventPublisher:
             self._encoded_version = self._state.version
         known = self._encoded.get((topic, seen))
         if known is None:
-            data = self._fleet(seen) if topic == "fleet" else self._host(topic[5:], seen)
-            known = self._message(EventType.METRIC_UPDATE, data) if data else b""
+            known = b"".join(map(self._update, frames.changes(self._state, topic, seen)))
             self._encoded[topic, seen] = known
         return known
 
-    def _fleet(self, seen: int) -> dict[str, object]:
-        changed = [host for host in self._state.hosts.values() if host.version > seen]
-        if not changed:
-            return {}
-        return {
-            "at": max(host.at for host in changed),
-            "metrics": HEADLINE_KEYS,
-            "hosts": {host.name: headline(host) for host in changed},
-        }
-
-    def _host(self, name: str, seen: int) -> dict[str, object]:
-        host = self._state.hosts.get(name)
-        if host is None or host.version <= seen:
-            return {}
-        return {
-            "at": host.at,
-            "host": name,
-            "metrics": host.metrics(seen),
-            "snapshots": {
-                kind: host.snapshots[kind].rows
-                for kind, version in host.snapshot_versions.items()
-                if version > seen
-            },
-        }
+    def _update(self, data: Mapping[str, object]) -> bytes:
+        """One message of state; one that cannot be encoded costs nobody their stream."""
+        try:
+            return self._message(EventType.METRIC_UPDATE, data, limit=LARGEST_STATE_BYTES)
+        except InputError as error:
+            logger.warning("state was not sent: %s", error.detail)
+            return b""
 
 
 def _hears(client: SSEClient, topics: tuple[str, ...]) -> bool:
     return "log" in client.topics or not client.topics.isdisjoint(topics)
-
-
-def _is_state(topic: str) -> bool:
-    return topic == "fleet" or topic.startswith("host:")

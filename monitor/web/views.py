@@ -18,15 +18,12 @@ import numpy as np
 from monitor.core.catalog import metric
 from monitor.core.headline import HEADLINE_KEYS, headline
 from monitor.core.series import Floats
-from monitor.core.state import LATE_AFTER_PERIODS, LATE_AFTER_SECONDS, HostState
+from monitor.core.state import UNKNOWN_PERIOD_SECONDS, HostState, is_late
 from monitor.model import HostStatus, SeriesKey, key
 from monitor.web.format import Written, duration, written
 
 HISTORY_SECONDS = 600.0
 """What the charts of both pages span."""
-
-UNKNOWN_PERIOD_SECONDS = 60.0
-"""The period of a value seen once: the slowest that is usual, so that nothing is late too soon."""
 
 LONGEST_SORTED = 256
 """Characters of a name that count for its place; the number in it has at most so many digits."""
@@ -226,11 +223,6 @@ def shown(text: str, style: str, number: float, age: float = 0.0, period: float 
     percent = number * 100 if style == "percent" and math.isfinite(number) else 0.0
     percent = min(100.0, max(0.0, percent))
     return Value(text, style, *written_number, age, late, period, percent)
-
-
-def is_late(age: float, period: float) -> bool:
-    """Whether a value of this age is late: more than 2.5 of its own periods, and 5 s."""
-    return age > max(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * (period or UNKNOWN_PERIOD_SECONDS))
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:

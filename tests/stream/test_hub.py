@@ -268,6 +268,40 @@ async def test_a_reader_that_takes_no_write_is_cut_and_one_that_is_idle_is_not(
     await waiting
 
 
+async def test_a_large_host_comes_in_several_messages_and_whole(stand: Stand) -> None:
+    values = {f"metric.{number}": float(number) for number in range(5_000)}
+    stand.state.fold(frame(1, values), [snapshot(1, "processes", {"pid": 1})], 1)
+    reader = await read(stand, "host:web-1")
+    (_, *updates) = await reader.messages(4)
+    found: dict[str, float] = {}
+    for _, _, data in updates:
+        found |= data["metrics"]
+    assert found == values
+    assert [len(data["snapshots"]) for _, _, data in updates] == [1, 0, 0]
+
+
+async def test_a_table_that_cannot_be_encoded_ends_no_stream(stand: Stand) -> None:
+    reader = await read(stand, "host:web-1")
+    await reader.message()
+    stand.state.fold(frame(1, {"a": 1}), [snapshot(1, "processes", {"name": "\ud800"})], 1)
+    stand.hub.offer()
+    await asyncio.sleep(0.1)
+    stand.state.fold(frame(2, {"a": 2}), [snapshot(2, "processes", {"name": "ok"})], 2)
+    stand.hub.offer()
+    _, _, data = await reader.message()
+    assert data["metrics"] == {"a": 2}
+
+
+async def test_a_task_that_died_does_not_keep_the_hub_from_stopping(stand: Stand) -> None:
+    async def fail() -> None:
+        raise RuntimeError("a fault")
+
+    stand.hub._tasks.append(asyncio.create_task(fail()))
+    await asyncio.sleep(0)
+    await stand.hub.stop()
+    assert not stand.hub.is_running
+
+
 async def test_stopping_says_goodbye_and_ends_every_stream(stand: Stand) -> None:
     readers = [await read(stand, "fleet") for _ in range(5)]
     for reader in readers:
