@@ -72,17 +72,16 @@ class SeriesStore(Protocol):
 
     async def range(
         self,
-        host: str,
-        keys: Sequence[str],
+        series: Sequence[tuple[str, str]],
         start: float,
         end: float,
         points: int,
         raw: bool = False,
     ) -> Buckets:
-        """At most `points` buckets over [start, end) of these series of one host.
+        """At most `points` buckets over [start, end) of these series: pairs of host and KEY.
 
-        Counters come as rates per second unless `raw`.  A key that the host never had comes
-        as absent throughout.
+        Counters come as rates per second unless `raw`.  A KEY that a host never had comes as
+        absent throughout.
         """
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:

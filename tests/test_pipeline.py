@@ -43,7 +43,7 @@ class House:
 async def test_a_frame_is_stored_folded_and_offered() -> None:
     house = House()
     await house.pipeline.accept(frame(1000, {"a": 7}), [snapshot(1000, "processes", {"pid": 1})])
-    stored = (await house.store.range("web-1", ["a"], 1000, 1001, 1)).series[0]
+    stored = (await house.store.range([("web-1", "a")], 1000, 1001, 1)).series[0]
     assert stored.average.tolist() == [7]
     assert house.state.hosts["web-1"].metrics() == {"a": 7}
     assert await house.store.snapshot_at("web-1", "processes", 1000) is not None

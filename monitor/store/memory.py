@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -34,6 +35,9 @@ LONGEST_SECONDS = 3_600.0
 BLOCK_ROWS = 128
 """Frames in one block: about two minutes at 1 s."""
 
+OPEN_BLOCKS = 2
+"""Blocks of a host that frames may still be added to."""
+
 FEW_ROWS = 8
 """Fewer frames do not tell how often their host sends."""
 
@@ -48,43 +52,63 @@ def lasts(series: int, interval_seconds: float) -> float:
 
 
 class _Block:
-    """Up to `BLOCK_ROWS` frames of one host and schema."""
+    """Up to `BLOCK_ROWS` frames of one host and schema, their instants ascending.
+
+    It only grows: rows are written before they are counted, so that a worker thread reads it
+    while frames are added.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.rows = 0
         self._at = np.empty(BLOCK_ROWS)
         self._values = np.empty((BLOCK_ROWS, len(schema)))
-        self.size_bytes = self._at.nbytes + self._values.nbytes
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory."""
+        return self._at.nbytes + self._values.nbytes
 
     @property
     def at(self) -> Floats:
+        """The instants of its frames."""
         return self._at[: self.rows]
 
-    def column(self, column: int) -> Floats:
-        return self._values[: self.rows, column]
+    def column(self, column: int, rows: int) -> Floats:
+        """The first `rows` values of a column."""
+        return self._values[:rows, column]
+
+    def takes(self, frame: Frame) -> bool:
+        """Whether a frame can be added to it."""
+        room = self.rows < len(self._at) and frame.schema is self.schema
+        return room and (not self.rows or frame.at > self._at[self.rows - 1])
 
     def add(self, frame: Frame) -> None:
+        """Add a frame that it takes."""
         self._at[self.rows] = frame.at
         self._values[self.rows] = frame.values
         self.rows += 1
 
+    def finish(self) -> None:
+        """Give back the room that no frame has filled."""
+        self._at, self._values = self._at[: self.rows].copy(), self._values[: self.rows].copy()
+
 
 def _cut(
-    blocks: Sequence[_Block],
-    host: str,
-    keys: Sequence[str],
+    blocks: Mapping[str, Sequence[_Block]],
+    wanted: Sequence[tuple[str, str]],
     start: float,
     end: float,
     points: int,
     raw: bool,
 ) -> Buckets:
-    """A range of these blocks, in buckets."""
-    first, step, count = bucket_plan(start, end, points, _resolution(blocks))
+    """A range of these hosts' blocks, in buckets that all series share."""
+    least = max(map(_resolution, blocks.values()), default=0.0)
+    first, step, count = bucket_plan(start, end, points, least)
     series = []
-    for key in keys:
+    for host, key in wanted:
         counter = not raw and is_counter(SeriesKey.parse(key).name)
-        at, values = _series(blocks, key, start - LOOKBACK_SECONDS * counter, end)
+        at, values = _series(blocks[host], key, start - LOOKBACK_SECONDS * counter, end)
         if counter:
             values = rates(at, values)
         inside = at >= start
@@ -96,28 +120,32 @@ def _cut(
 
 def _resolution(blocks: Sequence[_Block]) -> float:
     """The usual time between two frames in seconds, less what it jitters; 0 where unknown."""
-    at = blocks[-1].at if blocks else np.empty(0)
-    if len(at) < FEW_ROWS and len(blocks) > 1:
-        at = blocks[-2].at
-    return float(np.median(np.diff(at))) * (1 - EARLY_SHARE) if len(at) >= FEW_ROWS else 0.0
+    for block in blocks[:-3:-1]:
+        at = block.at
+        if len(at) >= FEW_ROWS:
+            return float(np.median(np.diff(at))) * (1 - EARLY_SHARE)
+    return 0.0
 
 
 def _series(blocks: Sequence[_Block], key: str, start: float, end: float) -> tuple[Floats, Floats]:
-    """Every observation of a series in [start, end)."""
+    """Every observation of a series in [start, end), one an instant, ascending."""
     instants, values = [], []
     for block in blocks:
         column = block.schema.index.get(key)
         at = block.at
         if column is None or not len(at) or at[-1] < start or at[0] >= end:
             continue
-        inside = (at >= start) & (at < end)
-        found = block.column(column)[: len(at)][inside]
-        seen = ~np.isnan(found)
-        instants.append(at[inside][seen])
+        found = block.column(column, len(at))
+        seen = (at >= start) & (at < end) & ~np.isnan(found)
+        instants.append(at[seen])
         values.append(found[seen])
     if not instants:
         return np.empty(0), np.empty(0)
-    return np.concatenate(instants), np.concatenate(values)
+    found_at, found_values = np.concatenate(instants), np.concatenate(values)
+    if (np.diff(found_at) <= 0).any():  # something came late
+        found_at, first = np.unique(found_at, return_index=True)
+        found_values = found_values[first]
+    return found_at, found_values
 
 
 class MemoryStore:
@@ -130,45 +158,48 @@ class MemoryStore:
         self._snapshots: dict[tuple[str, str], deque[Snapshot]] = {}
 
     async def append(self, frames: Sequence[Frame]) -> None:
-        """Keep these frames; one that is not newer than its host's last is left out."""
+        """Keep these frames, in whatever order they come."""
         for frame in frames:
             blocks = self._blocks.setdefault(frame.host, deque())
-            newest = blocks[-1] if blocks else None
-            if newest is not None and newest.rows and frame.at <= newest.at[-1]:
-                continue
-            if newest is None or newest.schema is not frame.schema or newest.rows == BLOCK_ROWS:
-                newest = _Block(frame.schema)
-                blocks.append(newest)
-                self._bytes += newest.size_bytes
-            newest.add(frame)
-            self._forget(frame.host, frame.at - LONGEST_SECONDS)
+            self._block_for(blocks, frame).add(frame)
+            self._forget(blocks, frame.at - LONGEST_SECONDS)
 
-    def _forget(self, host: str, before: float) -> None:
-        blocks = self._blocks[host]
-        while len(blocks) > 1 and blocks[0].at[-1] < before:
+    def _block_for(self, blocks: deque[_Block], frame: Frame) -> _Block:
+        # What comes late has a block of its own beside the one that what comes in time goes on in.
+        for block in islice(reversed(blocks), OPEN_BLOCKS):
+            if block.takes(frame):
+                return block
+        if len(blocks) >= OPEN_BLOCKS:
+            closing = blocks[-OPEN_BLOCKS]
+            self._bytes -= closing.size_bytes
+            closing.finish()
+            self._bytes += closing.size_bytes
+        block = _Block(frame.schema)
+        blocks.append(block)
+        self._bytes += block.size_bytes
+        return block
+
+    def _forget(self, blocks: deque[_Block], before: float) -> None:
+        while len(blocks) > OPEN_BLOCKS and blocks[0].at[-1] < before:
             self._bytes -= blocks.popleft().size_bytes
         while self._bytes > self._most_bytes:
-            full = [blocks for blocks in self._blocks.values() if len(blocks) > 1]
+            full = [each for each in self._blocks.values() if len(each) > OPEN_BLOCKS]
             if not full:
                 break
-            oldest = min(full, key=lambda blocks: float(blocks[0].at[-1]))
+            oldest = min(full, key=lambda each: float(each[0].at[-1]))
             self._bytes -= oldest.popleft().size_bytes
 
     async def range(
         self,
-        host: str,
-        keys: Sequence[str],
+        series: Sequence[tuple[str, str]],
         start: float,
         end: float,
         points: int,
         raw: bool = False,
     ) -> Buckets:
-        """At most `points` buckets over [start, end): see `monitor.ports.SeriesStore`.
-
-        Blocks only grow, so a worker thread reads them while frames are appended.
-        """
-        blocks = tuple(self._blocks.get(host, ()))
-        return await asyncio.to_thread(_cut, blocks, host, tuple(keys), start, end, points, raw)
+        """At most `points` buckets over [start, end): see `monitor.ports.SeriesStore`."""
+        blocks = {host: tuple(self._blocks.get(host, ())) for host, _ in series}
+        return await asyncio.to_thread(_cut, blocks, tuple(series), start, end, points, raw)
 
     async def put_snapshot(self, snapshot: Snapshot) -> None:
         """Keep this table; the oldest of its kind goes when there are too many."""
@@ -186,8 +217,8 @@ class MemoryStore:
 
     async def series(self, host: str) -> tuple[str, ...]:
         """Every KEY that this host has, sorted."""
-        blocks = self._blocks.get(host, ())
-        return tuple(sorted({text for block in blocks for text in block.schema.texts}))
+        schemas = {id(block.schema): block.schema for block in self._blocks.get(host, ())}
+        return tuple(sorted({text for schema in schemas.values() for text in schema.texts}))
 
     async def close(self) -> None:
         """Nothing is held."""

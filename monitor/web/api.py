@@ -28,6 +28,9 @@ DEFAULT_RANGE_SECONDS = 3_600.0
 MOST_SERIES = 500
 """Series of one answer; a page asks for a few dozen."""
 
+MOST_NAMED = 100
+"""Hosts, and metrics, that one query may name."""
+
 MOST_CELLS = 100_000
 """Series times points of one answer: some 2 MB, and at the very most 6."""
 
@@ -259,46 +262,43 @@ class Api:
         points = query.whole("points", DEFAULT_POINTS, MOST_POINTS)
         raw = query.flag("raw")
         wanted = await self._wanted(query.texts("host"), query.texts("metric"))
-        cells = points * sum(len(keys) for _, keys in wanted)
+        cells = points * len(wanted)
         if cells > MOST_CELLS:
             detail = f"the query asks for {cells} values: fewer series or fewer points"
             raise InputError(detail, code="too_many_values", field="points", limit=MOST_CELLS)
         async with self._building:
-            ranges = [
-                await self._services.store.range(host, keys, start, end, points, raw)
-                for host, keys in wanted
-            ]
-            body = await asyncio.to_thread(_history, ranges)
+            found = await self._services.store.range(wanted, start, end, points, raw)
+            body = await asyncio.to_thread(_history, found)
         return Response(body, content_type="application/json")
 
-    async def _wanted(self, hosts: list[str], metrics: list[str]) -> list[tuple[str, list[str]]]:
-        """The keys of each host that a query names, in the order it names them."""
+    async def _wanted(self, hosts: list[str], metrics: list[str]) -> list[tuple[str, str]]:
+        """The series that a query names: pairs of host and KEY, in the order it names them."""
         for name, given in (("host", hosts), ("metric", metrics)):
-            if not given:
-                raise InputError(f"name at least one {name}", code="missing_param", field=name)
-        wanted: list[tuple[str, list[str]]] = []
-        found_metrics: set[str] = set()
+            if not 1 <= len(given) <= MOST_NAMED:
+                detail = f"name 1 to {MOST_NAMED} of the parameter {name}"
+                code = "missing_param" if not given else "too_many_params"
+                raise InputError(detail, code=code, field=name, limit=MOST_NAMED)
+        wanted: list[tuple[str, str]] = []
+        unknown = set(metrics)
         for host in hosts:
             if host not in self._services.state.hosts:
                 detail = f"there is no host {excerpt(host)}"
                 raise InputError(detail, code="unknown_host", field="host")
             known = await self._services.store.series(host)
-            keys = dict.fromkeys(
-                key
-                for metric_ in metrics
-                for key in known
-                if key == metric_ or ("{" not in metric_ and key.startswith(metric_ + "{"))
-            )
-            names = {key.partition("{")[0] for key in keys} | set(keys)
-            found_metrics |= names.intersection(metrics)
-            wanted.append((host, list(keys)))
-        for metric_ in metrics:
-            if metric_ not in found_metrics:
-                detail = f"no host named here has the metric {excerpt(metric_)}"
-                raise InputError(detail, code="unknown_metric", field="metric")
-        count = sum(len(keys) for _, keys in wanted)
-        if count > MOST_SERIES:
-            detail = f"the query names {count} series"
+            by_name: dict[str, list[str]] = {}
+            for key in known:
+                by_name.setdefault(key.partition("{")[0], []).append(key)
+            for metric_ in metrics:
+                keys = [metric_] if metric_ in known else []
+                keys = by_name.get(metric_, keys)
+                unknown -= {metric_} if keys else set()
+                wanted += [(host, key) for key in keys]
+        if unknown:
+            detail = f"no host named here has the metric {excerpt(min(unknown))}"
+            raise InputError(detail, code="unknown_metric", field="metric")
+        wanted = list(dict.fromkeys(wanted))
+        if len(wanted) > MOST_SERIES:
+            detail = f"the query names {len(wanted)} series"
             raise InputError(detail, code="too_many_series", limit=MOST_SERIES)
         return wanted
 
@@ -309,23 +309,17 @@ class Api:
         return found
 
 
-def _history(ranges: list[Buckets]) -> bytes:
-    """A `History` of these ranges as JSON, a series at a time so that nobody waits long."""
+def _history(found: Buckets) -> bytes:
+    """A `History` of this range as JSON, a series at a time so that nobody waits long."""
     series = [
         _encoder.encode(
             HistorySeries(
-                one.host,
-                one.key,
-                one.minimum.tolist(),
-                one.average.tolist(),
-                one.maximum.tolist(),
+                one.host, one.key, one.minimum.tolist(), one.average.tolist(), one.maximum.tolist()
             )
         )
-        for found in ranges
         for one in found.series
     ]
-    first = ranges[0]
-    head = _encoder.encode(History(first.starts.tolist(), first.step_seconds, []))
+    head = _encoder.encode(History(found.starts.tolist(), found.step_seconds, []))
     return head.removesuffix(b"]}") + b",".join(series) + b"]}"
 
 

@@ -38,9 +38,6 @@ SPARK_KEY = "system.cpu.utilization"
 MOST_SPARKS = 300
 """Hosts that get a picture; beyond them the numbers alone."""
 
-HOSTS_AT_ONCE = 4
-"""Hosts whose history is read before others get their turn on the loop."""
-
 LONGEST_SORT = 32
 
 _VARY = "Accept, User-Agent, Sec-Fetch-Mode"
@@ -108,22 +105,15 @@ class Pages:
         return position_text(log.epoch, await log.last())
 
     async def _range(self, host: str, plan: charts.Plan, now: float) -> Buckets:
-        await asyncio.sleep(0)  # others first: a chart's range takes a millisecond or so
-        keys = [text for text, _ in plan.lines]
+        series = [(host, text) for text, _ in plan.lines]
         start = now - HISTORY_SECONDS
-        return await self._services.store.range(host, keys, start, now, CHART_POINTS)
+        return await self._services.store.range(series, start, now, CHART_POINTS)
 
     async def _sparks(self, hosts: list[HostState], now: float) -> dict[str, Floats]:
-        found = {}
-        for number, host in enumerate(hosts[:MOST_SPARKS]):
-            if number % HOSTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            start = now - HISTORY_SECONDS
-            cut = await self._services.store.range(
-                host.name, [SPARK_KEY], start, now, SPARK_POINTS + 1
-            )
-            found[host.name] = cut.series[0].average[-SPARK_POINTS:]
-        return found
+        series = [(host.name, SPARK_KEY) for host in hosts[:MOST_SPARKS]]
+        start = now - HISTORY_SECONDS
+        cut = await self._services.store.range(series, start, now, SPARK_POINTS + 1)
+        return {found.host: found.average[-SPARK_POINTS:] for found in cut.series}
 
     # In a worker thread
 

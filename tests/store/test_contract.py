@@ -17,6 +17,11 @@ IO = key("system.disk.io", device="vda", direction="read")
 STORES: list[Callable[[], SeriesStore]] = [MemoryStore]
 
 
+def of(host: str, *keys: str) -> list[tuple[str, str]]:
+    """These series of one host, as a range wants them."""
+    return [(host, key) for key in keys]
+
+
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest) -> SeriesStore:
     made: SeriesStore = request.param()
@@ -25,7 +30,7 @@ async def store(request: pytest.FixtureRequest) -> SeriesStore:
 
 async def test_a_range_gives_back_what_was_kept(store: SeriesStore) -> None:
     await store.append([frame(100 + n, {"a": n, "b": -n}) for n in range(300)])
-    found = await store.range("web-1", ["b", "a"], 100, 400, 300)
+    found = await store.range(of("web-1", "b", "a"), 100, 400, 300)
     assert found.step_seconds == 1
     assert found.starts.tolist() == list(range(100, 400))
     b, a = found.series
@@ -36,7 +41,7 @@ async def test_a_range_gives_back_what_was_kept(store: SeriesStore) -> None:
 
 async def test_a_wide_range_is_cut_into_at_most_the_points_asked_for(store: SeriesStore) -> None:
     await store.append([frame(1000 + n, {"a": n % 10}) for n in range(600)])
-    found = await store.range("web-1", ["a"], 1000, 1600, 60)
+    found = await store.range(of("web-1", "a"), 1000, 1600, 60)
     assert len(found.starts) <= 60
     assert found.step_seconds == 10
     assert set(found.series[0].minimum) == {0}
@@ -46,23 +51,23 @@ async def test_a_wide_range_is_cut_into_at_most_the_points_asked_for(store: Seri
 
 async def test_a_counter_comes_as_its_rate_and_raw_as_it_is(store: SeriesStore) -> None:
     await store.append([frame(100 + n, {IO: 1000 * n}) for n in range(10)])
-    rated = (await store.range("web-1", [IO], 105, 110, 5)).series[0]
+    rated = (await store.range(of("web-1", IO), 105, 110, 5)).series[0]
     assert rated.average.tolist() == [1000] * 5
-    counted = (await store.range("web-1", [IO], 105, 110, 5, raw=True)).series[0]
+    counted = (await store.range(of("web-1", IO), 105, 110, 5, raw=True)).series[0]
     assert counted.average.tolist() == [5000, 6000, 7000, 8000, 9000]
 
 
 async def test_what_was_not_observed_is_absent(store: SeriesStore) -> None:
     await store.append([frame(at, {"a": 1}) for at in (100, 101, 105)])
-    found = (await store.range("web-1", ["a", "never"], 100, 106, 6)).series
+    found = (await store.range(of("web-1", "a", "never"), 100, 106, 6)).series
     np.testing.assert_array_equal(found[0].average, [1, 1, math.nan, math.nan, math.nan, 1])
     assert np.isnan(found[1].average).all()
-    assert np.isnan((await store.range("nobody", ["a"], 100, 106, 6)).series[0].average).all()
+    assert np.isnan((await store.range(of("nobody", "a"), 100, 106, 6)).series[0].average).all()
 
 
 async def test_a_series_outlives_a_change_of_schema(store: SeriesStore) -> None:
     await store.append([frame(100, {"a": 1}), frame(101, {"b": 5, "a": 2}), frame(102, {"b": 6})])
-    found = (await store.range("web-1", ["a", "b"], 100, 103, 3)).series
+    found = (await store.range(of("web-1", "a", "b"), 100, 103, 3)).series
     np.testing.assert_array_equal(found[0].average, [1, 2, math.nan])
     np.testing.assert_array_equal(found[1].average, [math.nan, 5, 6])
     assert await store.series("web-1") == ("a", "b")
@@ -71,13 +76,31 @@ async def test_a_series_outlives_a_change_of_schema(store: SeriesStore) -> None:
 async def test_a_frame_that_is_stored_twice_is_stored_once(store: SeriesStore) -> None:
     await store.append([frame(100, {"a": 1})])
     await store.append([frame(100, {"a": 1})])
-    found = (await store.range("web-1", ["a"], 100, 101, 1)).series[0]
+    found = (await store.range(of("web-1", "a"), 100, 101, 1)).series[0]
     assert found.average.tolist() == [1]
+
+
+async def test_what_comes_late_is_merged(store: SeriesStore) -> None:
+    await store.append([frame(at, {"a": at}) for at in range(100, 110)])
+    await store.append([frame(at, {"a": at}) for at in range(90, 103)])
+    await store.append([frame(at, {"a": at}) for at in range(110, 115)])
+    found = (await store.range(of("web-1", "a"), 90, 115, 25)).series[0]
+    assert found.average.tolist() == list(range(90, 115))
+
+
+async def test_hosts_with_other_paces_share_one_set_of_buckets(store: SeriesStore) -> None:
+    await store.append([frame(at, {"a": 1}, "fast") for at in range(600)])
+    await store.append([frame(at, {"a": 2}, "slow") for at in range(0, 600, 10)])
+    found = await store.range([("fast", "a"), ("slow", "a")], 0, 600, 600)
+    assert found.step_seconds == 10
+    for series in found.series:
+        assert len(series.average) == len(found.starts) == 60
+        assert np.isfinite(series.average).all()
 
 
 async def test_hosts_are_kept_apart(store: SeriesStore) -> None:
     await store.append([frame(100, {"a": 1}, "one"), frame(100, {"a": 2}, "two")])
-    assert (await store.range("two", ["a"], 100, 101, 1)).series[0].average.tolist() == [2]
+    assert (await store.range(of("two", "a"), 100, 101, 1)).series[0].average.tolist() == [2]
 
 
 async def test_a_table_is_found_by_the_instant(store: SeriesStore) -> None:
@@ -97,16 +120,26 @@ async def test_memory_lets_the_oldest_go_when_it_is_full() -> None:
     values = {f"s{number}": 1.0 for number in range(100)}
     await store.append([frame(at, values) for at in range(BLOCK_ROWS * 10)])
     end = BLOCK_ROWS * 10
-    found = (await store.range("web-1", ["s7"], 0, end, end)).series[0]
+    found = (await store.range(of("web-1", "s7"), 0, end, end)).series[0]
     kept = int(np.isfinite(found.average).sum())
     assert BLOCK_ROWS * 3 <= kept <= BLOCK_ROWS * 4
     assert np.isfinite(found.average[-kept:]).all()
 
 
+async def test_memory_is_not_wasted_on_a_schema_that_keeps_changing() -> None:
+    values = {f"s{number}": 1.0 for number in range(100)}
+    store = MemoryStore(most_bytes=8 * 101 * 1_000)
+    for at in range(3_000):
+        changing = {f"unit-{at // 5}": 1.0}
+        await store.append([frame(at, values | changing)])
+    found = (await store.range(of("web-1", "s7"), 0, 3_000, 3_000)).series[0]
+    assert int(np.isfinite(found.average).sum()) > 700
+
+
 async def test_memory_keeps_nothing_older_than_its_longest_time() -> None:
     store = MemoryStore()
     await store.append([frame(at * 10, {"a": 1}) for at in range(2000)])
-    found = (await store.range("web-1", ["a"], 0, 20_000, 2000)).series[0]
+    found = (await store.range(of("web-1", "a"), 0, 20_000, 2000)).series[0]
     age = 20_000 - 10 * int(np.flatnonzero(~np.isnan(found.average))[0])
     assert LONGEST_SECONDS <= age <= LONGEST_SECONDS + 10 * BLOCK_ROWS + 10
 
