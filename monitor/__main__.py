@@ -8,7 +8,6 @@ sysexits.h), 130 interrupted from the keyboard.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +18,6 @@ from monitor import __version__
 from monitor.config import Settings, default_data_dir, find, load, render
 from monitor.core.quantity import format_about, format_seconds
 from monitor.errors import ConfigError, StartError
-from monitor.model import Frame, Snapshot
 
 EXIT_CANNOT_START = 1
 EXIT_BAD_CONFIG = 78
@@ -108,35 +106,13 @@ def _load(path: Path | None, data: str | None, listen: str | None) -> Settings:
 def _retention(settings: Settings) -> str:
     """How long the history lasts for the fleet that there is: one host, read once to count."""
     # numpy comes with the store: see `serve`.
-    from monitor.store.memory import lasts  # noqa: PLC0415
+    from monitor import capacity  # noqa: PLC0415
 
-    series = asyncio.run(_series(settings))
-    interval = settings.collect.interval
-    length = format_about(lasts(series, interval))
+    series, seconds = asyncio.run(capacity.history_lasts(settings))
     return (
-        f"# History is kept in memory: {length} of 1 host with {series} series"
-        f" every {format_seconds(interval)}."
+        f"# History is kept in memory: {format_about(seconds)} of 1 host with {series} series"
+        f" every {format_seconds(settings.collect.interval)}."
     )
-
-
-async def _series(settings: Settings) -> int:
-    """How many series one frame of this host has.  A collector that hangs is left behind."""
-    from monitor.collect import subjects  # noqa: PLC0415
-    from monitor.collect.runner import Runner  # noqa: PLC0415
-
-    frames: list[Frame] = []
-
-    async def keep(frame: Frame, snapshots: list[Snapshot]) -> None:
-        del snapshots
-        frames.append(frame)
-
-    collect = settings.collect
-    runner = Runner(subjects.build(collect), settings.host.name, collect.interval, keep)
-    try:
-        await runner.tick(time.time())
-    finally:
-        runner.close()
-    return sum(len(frame.values) for frame in frames)
 
 
 if __name__ == "__main__":

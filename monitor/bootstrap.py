@@ -1,4 +1,4 @@
-"""Settings become a running application: the only file that names concrete classes."""
+"""Settings become a running application: the file that names concrete classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from monitor.errors import StartError
 from monitor.log.memory import MemoryLog
 from monitor.model import Frame, Snapshot
 from monitor.pipeline import Pipeline
-from monitor.store.memory import MemoryStore
+from monitor.store import memory
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
@@ -42,6 +42,9 @@ TICK_SECONDS = 1.0
 
 MOST_DESCRIPTORS = 65_536
 """More than any of our bounds needs, however high the system's limit is."""
+
+ANNOUNCE = "announce"
+"""The one task that may end by itself, once it has said where we listen."""
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the server in an orderly way."""
@@ -87,7 +90,10 @@ def _keep_the_loop_free() -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    return server.listener(*require_loopback(settings.server.listen))
+    try:
+        return server.listener(*require_loopback(settings.server.listen))
+    except ValueError as error:  # the name meant something else when it was checked
+        raise StartError(f"cannot listen on {settings.server.listen}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -133,6 +139,11 @@ def allowed_hosts(settings: Settings) -> tuple[str, ...]:
     return tuple(f"[{name}]" if ":" in name else name for name in named if name)
 
 
+def _fault(task: asyncio.Task[object]) -> BaseException | None:
+    """Why a task that is done ended before its time."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
 class Application:
     """The built objects, and the tasks that run them."""
 
@@ -142,7 +153,7 @@ class Application:
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
         host = settings.host.name
-        self._store = MemoryStore()
+        self._store = memory.MemoryStore()
         self._events = MemoryLog()
         state = LiveState()
         state.label(host, settings.host.labels)
@@ -181,18 +192,25 @@ class Application:
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
             asyncio.create_task(self._judge(), name="judge"),
-            asyncio.create_task(self._announce(server.url(listening)), name="announce"),
+            asyncio.create_task(self._announce(server.url(listening)), name=ANNOUNCE),
         ]
         serving = asyncio.create_task(
             server.serve(self._web, listening, self._connections, self._shutdown), name="http"
         )
-        failed = await self._watch([*tasks, *self._hub.tasks, serving])
+        try:
+            failed = await self._watch([*tasks, *self._hub.tasks, serving])
+        finally:
+            await self._end([*tasks, serving], loop)
+        self._log.info("stopped", failed=failed)
+        return 1 if failed else 0
+
+    async def _end(self, tasks: list[asyncio.Task[None]], loop: asyncio.AbstractEventLoop) -> None:
+        """Let the HTTP server say goodbye, then end everything else and close it."""
         self._ending.set()
-        for task in (serving, *tasks):
-            if task is not serving:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        *others, serving = tasks
+        for task in others:
+            task.cancel()
+        await asyncio.gather(serving, *others, return_exceptions=True)
         self._runner.close()
         await self._hub.stop()
         await self._events.close()
@@ -201,8 +219,6 @@ class Application:
             # We are as good as gone; a second signal must not turn success into a failure.
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-        self._log.info("stopped", failed=failed)
-        return 1 if failed else 0
 
     def end(self) -> None:
         """Stop serving, as SIGTERM would."""
@@ -216,15 +232,17 @@ class Application:
         waiting: set[asyncio.Task[object]] = {*tasks}
         ending = asyncio.create_task(self._ending.wait(), name="ending")
         waiting.add(ending)
-        while not ending.done():
+        while not self._ending.is_set():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {ending}:
-                if self._ending.is_set() or task.cancelled():
+                if self._ending.is_set() or (task.get_name() == ANNOUNCE and not _fault(task)):
                     continue
-                if (error := task.exception()) is not None:
-                    self._log.error("a task failed", task=task.get_name(), exc_info=error)
-                    ending.cancel()
-                    return True
+                ending.cancel()
+                fault = _fault(task)
+                if isinstance(fault, StartError):
+                    raise fault
+                self._log.error("a task ended", task=task.get_name(), exc_info=fault)
+                return True
         return False
 
     async def _judge(self) -> None:

@@ -54,8 +54,8 @@ def _add_routes(app: Quart, services: Services, pages: Pages) -> None:
         app.add_url_rule(
             operation.rule, operation.name, operation.handler, methods=[operation.method]
         )
-    app.add_url_rule("/", "fleet_page", pages.fleet, methods=["GET"])
-    app.add_url_rule("/hosts/<name>", "host_page", pages.host, methods=["GET"])
+    for rule, page in pages.routes:
+        app.add_url_rule(rule, f"page {rule}", page, methods=["GET"])
 
     async def static(path: str) -> Response:
         found = services.assets.files.get(path)

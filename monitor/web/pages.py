@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, request
@@ -62,11 +62,16 @@ def environment(services: Services) -> Environment:
 
 
 class Pages:
-    """Answers `/` and `/hosts/HOST`."""
+    """Answers the pages; the application registers `routes`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._templates = environment(services)
+        self.routes: tuple[tuple[str, Callable[..., Awaitable[Response]]], ...] = (
+            ("/", self.fleet),
+            ("/hosts/<name>", self.host),
+        )
+        """Every page and where it stands."""
 
     async def fleet(self) -> Response:
         """Every host on one page."""

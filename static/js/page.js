@@ -14,6 +14,22 @@ const SHAPES = { up: "●", stale: "○", down: "■", retired: "○" };
 
 /** @typedef {{type: string, data: any}} Message */
 
+/**
+ * What a page does beside its live values, by its name in data-page; a page may do nothing more.
+ * @type {Record<string, (host: string, store: Store, live: Live, signal: AbortSignal) => View>}
+ */
+const VIEWS = {
+  host: (host, store, live, signal) => new HostPage(host, store, live, signal),
+  fleet: (_host, store, live) => new FleetPage(store, live),
+};
+
+/**
+ * @typedef {{onConnected(): void, onMetrics(data: any, snapshot: boolean): void,
+ *   onStatus(): void, onTick(): void}} View
+ * @type {View}
+ */
+const NO_VIEW = { onConnected() {}, onMetrics() {}, onStatus() {}, onTick() {} };
+
 function open() {
   const ended = new AbortController();
   const { signal } = ended;
@@ -22,7 +38,7 @@ function open() {
   const store = new Store();
   const live = new Live(store, host, Number(period) || 1);
   live.bind(document);
-  const view = page === "host" ? new HostPage(host, store, live, signal) : new FleetPage(store, live);
+  const view = VIEWS[page]?.(host, store, live, signal) ?? NO_VIEW;
 
   /** Hosts' topics of which the snapshot is still to come. */
   let snapshot = true;
