@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,12 @@ TICK_SECONDS = 1.0
 MOST_DESCRIPTORS = 65_536
 """More than any of our bounds needs, however high the system's limit is."""
 
+END_SECONDS = 1.6
+"""How long the HTTP server may take to end: more than it gives its own connections."""
+
+LEAVE_SECONDS = 0.2
+"""How long asyncio gets to end what is left once everything of ours is closed."""
+
 ANNOUNCE = "announce"
 """The one task that may end by itself, once it has said where we listen."""
 
@@ -67,7 +74,19 @@ def serve(settings: Settings, data_dir: Path) -> int:
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
         application = Application(settings)
         _keep_the_loop_free()
-        return asyncio.run(application.run(listening))
+        return asyncio.run(_until_the_end(application, listening))
+
+
+async def _until_the_end(application: Application, listening: socket.socket) -> int:
+    """Run the application; then leave, even where some task of the HTTP server cannot be ended.
+
+    By then everything of ours is closed, and asyncio would wait for such a task for ever.
+    """
+    status = await application.run(listening)
+    last_word = threading.Timer(LEAVE_SECONDS, os._exit, (status,))
+    last_word.daemon = True
+    last_word.start()
+    return status
 
 
 def _allow_many_descriptors() -> None:
@@ -205,12 +224,14 @@ class Application:
         return 1 if failed else 0
 
     async def _end(self, tasks: list[asyncio.Task[None]], loop: asyncio.AbstractEventLoop) -> None:
-        """Let the HTTP server say goodbye, then end everything else and close it."""
+        """Let the HTTP server, which is the last task, say goodbye, and end everything else."""
         self._ending.set()
-        *others, serving = tasks
-        for task in others:
+        for task in tasks[:-1]:
             task.cancel()
-        await asyncio.gather(serving, *others, return_exceptions=True)
+        _, open_still = await asyncio.wait(tasks, timeout=END_SECONDS)
+        for task in open_still:
+            self._log.warning("a task did not end", task=task.get_name(), stack=str(task))
+            task.cancel()
         self._runner.close()
         await self._hub.stop()
         await self._events.close()

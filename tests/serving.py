@@ -57,7 +57,7 @@ class Server:
         try:
             return self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.process.send_signal(signal.SIGABRT)  # faulthandler writes where it stands
             self.process.wait()
             raise AssertionError(
                 f"the server did not end within {END_SECONDS} s of SIGTERM:\n{self.said()}"

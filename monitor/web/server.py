@@ -32,7 +32,7 @@ LONGEST_INCOMPLETE_BYTES = 256 * 1024
 GOODBYE_SECONDS = 0.7
 """How long open connections get to read what is queued once the server stops."""
 
-CANCEL_SECONDS = 1.5
+CANCEL_SECONDS = 1.2
 """When Hypercorn cancels what still has not ended; the connections are aborted before."""
 
 
