@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -183,15 +183,21 @@ def test_a_reader_that_does_not_read_is_gone_in_time_and_without_a_word(
 ) -> None:
     server = start_server()
     stuck = [asks_and_never_reads(server.url) for _ in range(3)]
-    deadline = time.monotonic() + 45
-    while time.monotonic() < deadline:
-        if not _connections_of(server):
-            break
-        time.sleep(0.5)
-    assert not _connections_of(server)
+    try:
+        wait_until(lambda: _connections_of(server) == 3, 5)
+        wait_until(lambda: _connections_of(server) == 0, 45)
+    finally:
+        for connection in stuck:
+            connection.close()
     assert "Traceback" not in server.said()
-    for connection in stuck:
-        connection.close()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds, which it must within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"it did not come true within {seconds} s"
+        time.sleep(0.1)
 
 
 def _connections_of(server: Server) -> int:
