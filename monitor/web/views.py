@@ -253,12 +253,17 @@ def worst_pressure(values: Mapping[str, Value], numbers: Mapping[str, float]) ->
     return shown(WORST_PRESSURE, "percent", numbers[worst], value.age, value.period)
 
 
+def _calm(host: HostState) -> int:
+    """A host's place before its name: what is in trouble stands first."""
+    return {HostStatus.DOWN: 0, HostStatus.STALE: 1}.get(host.status or HostStatus.UP, 2)
+
+
 def fleet(hosts: Sequence[HostState], sparks: Mapping[str, Floats], now: float) -> Fleet:
     """The fleet page of these hosts, by name.
 
     `sparks` has each host's processor use over the last ten minutes, oldest first.
     """
-    ordered = sorted(hosts, key=lambda host: natural(host.name))
+    ordered = sorted(hosts, key=lambda host: (_calm(host), natural(host.name)))
     rows = tuple(_row(host, sparks.get(host.name), now) for host in ordered)
     counts = dict.fromkeys(STATUS_WORDS.values(), 0)
     for row in rows:

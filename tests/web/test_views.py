@@ -76,12 +76,14 @@ def test_a_frozen_copy_stays_as_it_was() -> None:
     assert host.value("a") == 2.0
 
 
-def test_the_fleet_is_in_natural_order_and_counted() -> None:
-    """It must be that web-2 stands before web-10, and that each status is counted."""
-    hosts = [make_host((1.0, {"a": 1.0}), name=name) for name in ("web-10", "web-2", "db")]
+def test_the_fleet_has_trouble_first_then_natural_order_and_is_counted() -> None:
+    """It must be that web-2 stands before web-10, what is down before all, and all are counted."""
+    names = ("web-10", "web-2", "db")
+    hosts = [make_host((1.0, {"a": 1.0}), name=name) for name in names]
+    assert [row.name for row in fleet(hosts, {}, 2.0).rows] == ["db", "web-2", "web-10"]
     hosts[0].status, hosts[1].status = HostStatus.DOWN, HostStatus.STALE
     view = fleet(hosts, {}, 2.0)
-    assert [row.name for row in view.rows] == ["db", "web-2", "web-10"]
+    assert [row.name for row in view.rows] == ["web-10", "web-2", "db"]
     assert view.counts == {"up": 1, "stale": 1, "down": 1, "retired": 0}
 
 
