@@ -83,6 +83,10 @@ async def _until_the_end(application: Application, listening: socket.socket) -> 
     By then everything of ours is closed, and asyncio would wait for such a task for ever.
     """
     status = await application.run(listening)
+    for number in STOPPING:
+        # We are as good as gone; a second signal must not turn success into a failure.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     last_word = threading.Timer(LEAVE_SECONDS, os._exit, (status,))
     last_word.daemon = True
     last_word.start()
@@ -205,7 +209,8 @@ class Application:
         """Serve until told to stop; 0, or 1 where a task of ours failed."""
         loop = asyncio.get_running_loop()
         for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            # Whoever started us may have us ignore the others: nohup, a shell's background job.
+            if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._ending.set)
         await self._hub.start()
         tasks = [
@@ -219,11 +224,11 @@ class Application:
         try:
             failed = await self._watch([*tasks, *self._hub.tasks, serving])
         finally:
-            await self._end([*tasks, serving], loop)
+            await self._end([*tasks, serving])
         self._log.info("stopped", failed=failed)
         return 1 if failed else 0
 
-    async def _end(self, tasks: list[asyncio.Task[None]], loop: asyncio.AbstractEventLoop) -> None:
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Let the HTTP server, which is the last task, say goodbye, and end everything else."""
         self._ending.set()
         for task in tasks[:-1]:
@@ -236,10 +241,6 @@ class Application:
         await self._hub.stop()
         await self._events.close()
         await self._store.close()
-        for number in STOPPING:
-            # We are as good as gone; a second signal must not turn success into a failure.
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
 
     def end(self) -> None:
         """Stop serving, as SIGTERM would."""

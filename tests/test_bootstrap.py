@@ -87,6 +87,15 @@ def test_signals_end_it_in_order_and_a_second_one_changes_nothing(
     assert time.monotonic() - began < 2
 
 
+def test_sigterm_ends_it_even_where_its_parent_ignored_that(tmp_path: Path) -> None:
+    shell = ["sh", "-c", 'trap "" TERM HUP; exec "$@"', "sh"]
+    server = serving.start(tmp_path, command=[*shell, *serving.checkout_command()])
+    server.process.send_signal(signal.SIGHUP)  # as under nohup
+    time.sleep(0.3)
+    assert server.process.poll() is None
+    assert server.end() == 0
+
+
 def test_the_lock_is_free_after_a_kill(start_server: StartServer, tmp_path: Path) -> None:
     killed = serving.start(tmp_path / "killed")
     killed.process.kill()
