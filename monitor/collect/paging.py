@@ -14,6 +14,8 @@ _COUNTERS = (
     # Kibibytes whatever the size of a page: the kernel halves a count of 512-byte sectors.
     (b"pgpgin ", _BYTES_PER_KIB, key("system.paging.io", direction="in")),
     (b"pgpgout ", _BYTES_PER_KIB, key("system.paging.io", direction="out")),
+    (b"workingset_refault_file ", 1.0, key("system.paging.refaults", kind="file")),
+    (b"workingset_refault_anon ", 1.0, key("system.paging.refaults", kind="anonymous")),
     (b"oom_kill ", 1.0, "system.memory.oom_kills"),
 )
 _FAULTS = (b"pgmajfault ", b"pgfault ")

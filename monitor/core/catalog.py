@@ -145,6 +145,13 @@ METRICS: tuple[Metric, ...] = (
     _counter("system.paging.operations", "{page}", _RATE, "Pages swapped in and out.", "direction"),
     _counter("system.paging.io", "By", _BYTES_RATE, "Bytes paged in and out.", "direction"),
     _counter("system.paging.faults", "{fault}", _RATE, "Page faults.", "kind"),
+    _counter(
+        "system.paging.refaults",
+        "{page}",
+        _RATE,
+        "Pages read again soon after they had been given up: memory is too small for the work.",
+        "kind",
+    ),
     _counter("system.memory.oom_kills", "{process}", _RATE, "Processes killed for want of memory."),
     # Filesystems
     _gauge(

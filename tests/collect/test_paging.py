@@ -24,6 +24,8 @@ def test_the_golden_file_gives_these_values(tmp_path: Path) -> None:
         key("system.paging.operations", direction="out"): 22.0,
         key("system.paging.io", direction="in"): 7000 * 1024.0,
         key("system.paging.io", direction="out"): 9000 * 1024.0,
+        key("system.paging.refaults", kind="file"): 56.0,
+        key("system.paging.refaults", kind="anonymous"): 7.0,
         "system.memory.oom_kills": 3.0,
     }
 
