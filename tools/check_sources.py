@@ -54,16 +54,18 @@ TEMPLATE_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 # Written in parts, so that this file does not hold what it refuses.
 REGISTRIES = (
-    ("pypi", "org"),
-    ("pythonhosted", "org"),
-    ("npmjs", "org"),
-    ("npmjs", "com"),
-    ("yarnpkg", "com"),
-    ("crates", "io"),
-    ("deb.debian", "org"),
-    ("proxy.golang", "org"),
+    "pypi|.org",
+    "python|hosted.org",
+    "npm|js.org",
+    "npm|js.com",
+    "yarn|pkg.com",
+    "crates|.io",
+    "deb|.debian.org",
+    "proxy|.golang.org",
 )
-REGISTRY = re.compile("|".join(re.escape(".".join(parts)) for parts in REGISTRIES), re.IGNORECASE)
+REGISTRY = re.compile(
+    "|".join(re.escape(host.replace("|", "")) for host in REGISTRIES), re.IGNORECASE
+)
 
 Fault = tuple[int, str]
 """A line, from 1, and what is wrong there."""
