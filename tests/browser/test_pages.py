@@ -304,11 +304,12 @@ async def test_both_languages_place_labels_and_write_ticks_alike(rig: Rig, page:
 
 
 async def test_this_machine_is_on_the_page(server: Server, page: Page) -> None:
-    """It must be that the real program shows its own host, live, with every section it has."""
+    """It must be that the real program shows its own host, live, with what every machine has."""
     await page.goto(f"{server.url}/")
     await page.locator("tbody th a").first.click()
     await expect(page.locator("[data-live]")).to_have_text("Live")
-    for section in ("#cores", "#processes", "#filesystems"):
+    # A container may have no filesystem or pressure of its own; these every Linux has.
+    for section in ("#cores", "#processes", "#summary"):
         await expect(page.locator(section)).to_be_visible()
     await expect(page.locator("[data-chart=memory] canvas")).to_be_visible()
     uptime = page.locator(".large .v > span").first
