@@ -71,7 +71,7 @@ class Edge:
         if problem is not None:
             await _answer(sending, problem, close=close, head=scope["method"] == "HEAD")
         else:
-            await self._application(scope, receive, sending)
+            await self._serve_whoever_stays(scope, receive, sending)
         if status >= 400:
             self._log.log(
                 40 if status >= 500 else 20,
@@ -81,6 +81,21 @@ class Edge:
                 status=status,
                 seconds=round(time.perf_counter() - started, 4),
             )
+
+    async def _serve_whoever_stays(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; a peer that leaves midway is no error of anybody's.
+
+        Quart from 0.23 on says so by an exception, in a group with nothing else.
+        """
+        try:
+            await self._application(scope, receive, send)
+        except BaseExceptionGroup as group:
+            _, others = group.split(_peer_left)
+            if others is not None:
+                raise others from None
+        except Exception as error:
+            if not _peer_left(error):
+                raise
 
     def _refusal(self, scope: Scope) -> tuple[Problem | None, bool]:
         """Why this request goes no further, and whether its connection must end."""
@@ -119,6 +134,10 @@ class Edge:
             "add it to [server] allowed_hosts"
         )
         return of_status(421, detail)
+
+
+def _peer_left(error: BaseException) -> bool:
+    return type(error).__name__ == "ClientDisconnectedError"  # Quart 0.22 has no such class
 
 
 def is_loopback(host: str) -> bool:
