@@ -241,6 +241,7 @@ async def _lag() -> None:
     another process.
     """
     application = bootstrap.Application(Settings())
+    bootstrap.keep_the_loop_free()  # as `serve` does
     listening = web_server.listener("127.0.0.1", 0)
     url = web_server.url(listening)
     running = asyncio.create_task(application.run(listening))

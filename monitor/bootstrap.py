@@ -73,7 +73,7 @@ def serve(settings: Settings, data_dir: Path) -> int:
     _allow_many_descriptors()
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
         application = Application(settings)
-        _keep_the_loop_free()
+        keep_the_loop_free()
         return asyncio.run(_until_the_end(application, listening))
 
 
@@ -101,7 +101,7 @@ def _allow_many_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _keep_the_loop_free() -> None:
+def keep_the_loop_free() -> None:
     """Bound what stops the event loop without asking.
 
     A full collection of everything that was imported takes 50 ms and finds nothing, so what
