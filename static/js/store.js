@@ -97,9 +97,12 @@ export class Store {
   }
 }
 
-/** The period after one more gap; a long silence teaches nothing. */
+/**
+ * The period after one more gap: a long silence teaches nothing, and a much shorter gap shows that
+ * what was known was a guess.
+ */
 function learnt(/** @type {number} */ period, /** @type {number} */ gap) {
-  if (!period) return gap;
+  if (!period || gap < period / 2) return gap;
   if (gap > Math.max(2 * period, LATE_AFTER_S)) return period;
   return period + 0.3 * (gap - period);
 }

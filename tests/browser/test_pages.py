@@ -177,6 +177,18 @@ async def test_a_late_value_shows_its_age(rig: Rig, browser: Browser, path: str)
     await context.close()
 
 
+async def test_a_guessed_period_gives_way_to_the_real_one(rig: Rig, page: Page) -> None:
+    """It must be that a value seen once when the page was drawn is late as soon as the others."""
+    await rig.send({"system.memory.utilization": 0.5}, host="young")
+    await page.goto(f"{rig.url}/hosts/young")
+    await expect(page.locator("[data-live]")).to_have_text("Live")
+    for share in (0.51, 0.52, 0.53, 0.54):
+        await rig.send({"system.memory.utilization": share}, host="young")
+        await asyncio.sleep(0.5)
+    age = page.locator("[data-key='system.memory.utilization'] .age").first
+    await expect(age).to_have_text(re.compile(r"\d+ s ago"), timeout=15_000)
+
+
 async def test_a_stream_that_was_lost_comes_back(rig: Rig, browser: Browser) -> None:
     """It must be that the page reconnects by itself and goes on."""
     context = await browser.new_context()
