@@ -172,7 +172,6 @@ class Application:
 
     def __init__(self, settings: Settings) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
-        self._settings = settings
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
         host = settings.host.name

@@ -79,7 +79,6 @@ class SSEClient:
     cut: Callable[[], None] = lambda: None
     """Ends the reader's connection, whatever it does."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    ending: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +249,7 @@ class EventPublisher:
         try:
             client.written_at = client.writing_since = loop.time()
             yield self._opening(client)
-            while not self._ending and not client.ending:
+            while not self._ending:
                 # Cleared before looking, so that nothing that comes while we look is missed.
                 client.wake.clear()
                 client.writing_since = 0.0
@@ -262,7 +261,7 @@ class EventPublisher:
                     yield chunk
                 else:
                     await client.wake.wait()
-            yield await self._due(client) + self._goodbye(client)
+            yield await self._due(client) + self._goodbye()
         finally:
             self.unsubscribe(client)
 
@@ -282,8 +281,8 @@ class EventPublisher:
         identity = position_text(self._log.epoch, client.position)
         return retry + self._message(EventType.CONNECTED, data, identity)
 
-    def _goodbye(self, client: SSEClient) -> bytes:
-        data = {"reason": client.ending or self._ending}
+    def _goodbye(self) -> bytes:
+        data = {"reason": self._ending}
         retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311 - only spreads load
         return self._message(EventType.DISCONNECTED, data, retry=retry)
 

@@ -93,9 +93,6 @@ class Edge:
             _, others = group.split(_peer_left)
             if others is not None:
                 raise others from None
-        except Exception as error:
-            if not _peer_left(error):
-                raise
 
     def _refusal(self, scope: Scope) -> tuple[Problem | None, bool]:
         """Why this request goes no further, and whether its connection must end."""

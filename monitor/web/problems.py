@@ -32,6 +32,13 @@ _CODES = {
 }
 
 
+_DETAILS = {
+    404: "there is nothing at this address",
+    405: "this address does not answer to that method",
+    413: "the body is larger than this address takes",
+}
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What an error response says."""
 
@@ -56,7 +63,9 @@ def of_status(status: int, detail: str = "", code: str | None = None) -> Problem
     except ValueError:
         title = "Error"
     code = code or _CODES.get(status, "error")
-    return Problem(title=title, status=status, detail=detail or title, code=code)
+    return Problem(
+        title=title, status=status, detail=detail or _DETAILS.get(status, title), code=code
+    )
 
 
 def of_error(error: MonitorError) -> Problem:
