@@ -200,6 +200,15 @@ class EventType(enum.StrEnum):
     NOTICE = "notice"
 
 
+class RetentionClass(enum.StrEnum):
+    """What of the log is kept for how long, each with its own floor."""
+
+    ALERTS = "alerts"
+    HOSTS = "hosts"
+    AUDIT = "audit"
+    TERMINAL = "terminal"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened: an entry of the log.
@@ -215,3 +224,19 @@ class Event:
     at: float
     event_id: str
     sequence: int = 0
+
+
+_ALERTING_NOTICES = frozenset({"silence", "ack", "maintenance", "delivery"})
+
+
+def retention_class(event: Event) -> RetentionClass:
+    """How long an event is kept, by what it is about."""
+    if event.type is EventType.HOST_UPDATE:
+        return RetentionClass.HOSTS
+    if event.type.value.startswith("terminal_"):
+        return RetentionClass.TERMINAL
+    if event.type in {EventType.ALERT, EventType.AI_THINKING}:
+        return RetentionClass.ALERTS
+    if event.type is EventType.NOTICE and event.data.get("kind") in _ALERTING_NOTICES:
+        return RetentionClass.ALERTS
+    return RetentionClass.AUDIT

@@ -1,13 +1,17 @@
-"""The shapes that can be swapped: stores, logs, collectors.
+"""The shapes that can be swapped: stores, logs, registries, collectors.
 
 Small enough that memory, SQLite, VictoriaMetrics and NATS can all implement them honestly;
 each has one contract test that runs over every implementation.  What stands here is what
 the program uses today; later issues widen a port together with all its implementations.
+
+Not in the ports, on purpose: acknowledgement of single messages, redelivery, deduplication as
+a guarantee, keys that expire by themselves, transactions across ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from monitor.model import Event, Frame, Reading, Snapshot
+    from monitor.model import Event, Frame, Reading, RetentionClass, Snapshot
 
 
 class Collector(Protocol):
@@ -97,11 +101,22 @@ class SeriesStore(Protocol):
         """Give back what is held."""
 
 
+MOST_EVENTS_AT_ONCE = 1_000
+"""Events in one append."""
+
+LONGEST_VALUE_BYTES = 256 * 1024
+"""One value of the registry."""
+
+
 class Conflict(Exception):
-    """A scoped append found that somebody else had appended: `last` is where they are."""
+    """Somebody else was there before: `last` is where they are.
+
+    Of a scoped append it is the scope's last position, of the registry the key's revision,
+    0 where there is none.
+    """
 
     def __init__(self, last: int) -> None:
-        super().__init__(f"the scope's last position is {last}")
+        super().__init__(f"somebody else was there before, at {last}")
         self.last = last
 
 
@@ -113,8 +128,16 @@ class Gap(Exception):
         self.floor = floor
 
 
+class Unknown(Exception):
+    """Perhaps it was stored and perhaps not: look before trying again."""
+
+
 class EventLog(Protocol):
-    """One durable, ordered log.  Positions are ascending integers from 1."""
+    """One durable, ordered log.  Positions are ascending integers from 1.
+
+    Every event belongs to one retention class (`monitor.model.retention_class`), and each
+    class has a floor: the highest position that may be missing because it was trimmed.
+    """
 
     @property
     def epoch(self) -> str:
@@ -123,10 +146,11 @@ class EventLog(Protocol):
     async def append(
         self, events: Sequence[Event], scope: str | None = None, expect: int | None = None
     ) -> int:
-        """Append 1–1,000 events, all or none, contiguous; the last one's position.
+        """Append 1 to 1,000 events, all or none, contiguous; the last one's position.
 
-        With `scope` and `expect` it raises `Conflict` unless the scope's last position is
-        `expect`.
+        They are durable on return.  With `scope` and `expect` it raises `Conflict` unless the
+        scope's last position is `expect`; `Unknown` where it cannot be told whether they were
+        stored; `InputError` where one cannot be encoded or is larger than 256 KiB.
         """
 
     async def read(
@@ -134,15 +158,125 @@ class EventLog(Protocol):
     ) -> tuple[list[Event], int, int]:
         """Events after a position on any of `topics` (all, where none is given), ascending.
 
-        Returns them with the position searched up to and the floor.  Raises `Gap` where
-        `after` is below the floor or beyond the last.
+        Returns them with the position searched up to and the floor of these topics.  Raises
+        `Gap` where `after` is below that floor or beyond the last position.
         """
 
     async def last(self, scope: str | None = None) -> int:
-        """The last position, of all or of one scope; 0 where there is none."""
+        """The last position by the authority's word, of all or of one scope; 0 if none."""
 
-    def tail(self, after: int) -> AsyncIterator[Event]:
-        """Every event after a position, then each as it is appended; no hole, no repeat."""
+    def tail(self, after: int) -> AsyncIterator[Sequence[Event]]:
+        """All events after a position, then more as they are appended; no hole, no repeat.
+
+        Whoever appended them: another process's come within 500 ms.  One tail a process.
+        Raises `Gap` where the position is not in the log; ends when the log is closed.
+        """
+
+    async def trim(
+        self, class_: RetentionClass, before: float, max_bytes: int | None = None
+    ) -> int:
+        """Let go of a class's oldest events: those from before an instant, and above a size.
+
+        What goes is always the oldest part of the class.  Its floor is raised before anything
+        is removed, and nothing at or after the oldest checkpoint's position goes.  Returns how
+        many went.
+        """
+
+    async def erase(self, topic: str) -> int:
+        """Remove every event on a topic, raising the floor of each topic that it stood on.
+
+        Returns how many went.
+        """
 
     async def close(self) -> None:
-        """End the tails."""
+        """End the tails and give back what is held; appends that were begun are finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key of the registry: its value, and the revision at which it got it."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Synced(enum.Enum):
+    """Said once by `Registry.watch`, after the values that were there when it began."""
+
+    SYNCED = "synced"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Said by `Registry.watch`: a key is gone."""
+
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a consumer stands: its state, and its positions by the name of what they are in.
+
+    ``positions["log"]`` is one in the event log; trimming stops there.  `revision` is what the
+    next save must name, 0 where there was no checkpoint.
+    """
+
+    state: bytes
+    positions: Mapping[str, int]
+    revision: int
+
+
+class Registry(Protocol):
+    """Keys and values with compare-and-set.
+
+    Revisions ascend over the whole registry and are never used again.  Values are at most
+    256 KiB (`InputError`).  What another process writes is seen within 500 ms.
+    """
+
+    async def get(self, key: str) -> Entry | None:
+        """The newest value of a key, or none."""
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Every key that begins so, sorted."""
+
+    async def create(self, key: str, value: bytes) -> int:
+        """Set a key that is not there; its revision.  Raises `Conflict` where it is."""
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """Set a key that is still at this revision; the new one.  Raises `Conflict`."""
+
+    async def put(self, key: str, value: bytes) -> int:
+        """Set a key, whatever it was; its revision.  Never for decisions."""
+
+    async def delete(self, key: str, revision: int | None = None) -> None:
+        """Remove a key; with a revision only if it is still there at it, else `Conflict`."""
+
+    def watch(self, prefix: str) -> AsyncIterator[Entry | Synced | Deleted]:
+        """The values of every key that begins so, `Synced`, and then their changes.
+
+        The newest value of a key always comes; steps between may be missed.  A value that must
+        expire carries its own expiry.  Ends when the registry is closed.
+        """
+
+    async def lease(self, name: str, holder: str, ttl_seconds: float) -> bool:
+        """Take or renew a lease; whether `holder` has it now.  A ttl of 0 gives it up.
+
+        One holder by local monotonic time: who wants another's lease must have watched it go
+        unrenewed for the other's ttl.  It saves work and protects nothing: a scoped append does.
+        """
+
+    async def checkpoint(self, name: str) -> Checkpoint:
+        """A consumer's checkpoint; of revision 0, empty, where there is none."""
+
+    async def save(
+        self, name: str, state: bytes, positions: Mapping[str, int], revision: int
+    ) -> int:
+        """Write a checkpoint, state and positions together; its revision.
+
+        Raises `Conflict` unless the one that it replaces is at `revision`.
+        """
+
+    async def close(self) -> None:
+        """End the watches and give back what is held."""
