@@ -178,8 +178,8 @@ class EventLog(Protocol):
         """Let go of a class's oldest events: those from before an instant, and above a size.
 
         What goes is always the oldest part of the class.  Its floor is raised before anything
-        is removed, and nothing at or after the oldest checkpoint's position goes.  Returns how
-        many went.
+        is removed, and nothing after the oldest checkpoint's position goes.  Returns how many
+        went.
         """
 
     async def erase(self, topic: str) -> int:

@@ -81,8 +81,8 @@ async def test_a_tail_has_no_hole_and_no_repeat(log: EventLog) -> None:
     found: list[int] = []
 
     async def follow() -> None:
-        async for each in log.tail(2):
-            found.append(each.sequence)  # noqa: PERF401 - the task is cut off midway
+        async for page in log.tail(2):
+            found.extend(each.sequence for each in page)
 
     task = asyncio.create_task(follow())
     for number in range(20):
