@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test check format bench dist lock clean \
-	run-environment dev-environment browser-packages chromium
+	run-environment dev-environment browser-packages chromium servers
 
 ARGS ?=
 PYTHON ?=
@@ -31,7 +31,7 @@ help: ## say this
 run: run-environment browser-packages
 	@exec $(bin)/monitor serve $(ARGS)
 
-test: dev-environment browser-packages chromium
+test: dev-environment browser-packages chromium servers
 	@$(bin)/python -m pytest $(ARGS)
 
 # Every step runs, so that one look shows every fault.
@@ -50,7 +50,7 @@ format: dev-environment
 	@$(bin)/ruff check --quiet --fix-only .
 	@$(bin)/ruff format .
 
-bench: dev-environment browser-packages
+bench: dev-environment browser-packages servers
 	@$(bin)/python -m bench $(ARGS)
 
 dist: dev-environment browser-packages
@@ -75,3 +75,6 @@ browser-packages: run-environment
 
 chromium:
 	@sh tools/chromium.sh
+
+servers:
+	@sh tools/servers.sh

@@ -1,0 +1,122 @@
+"""The servers that tests and benches lean on: it must be that ..."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests import nginx
+from tests.serving import ROOT
+
+
+def fetch(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(checkout / "tools" / "servers.sh")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with nothing fetched, at a path with a space in it."""
+    root = tmp_path / "a checkout"
+    (root / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "tools" / "servers.sh", root / "tools")
+    return root
+
+
+@pytest.fixture
+def fetched() -> None:
+    """The nginx of this checkout."""
+    nginx.require()
+
+
+def test_a_machine_without_apt_gets_one_clear_line(checkout: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("dirname", "ldd"):
+        found = shutil.which(name)
+        assert found is not None
+        (bare / name).symlink_to(found)
+    said = fetch(checkout, PATH=str(bare))
+    assert (said.returncode, said.stdout) == (0, "")
+    assert said.stderr == (
+        "nginx cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
+    )
+    assert not (checkout / ".cache").exists()
+
+
+def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
+    checkout: Path, tmp_path: Path
+) -> None:
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "apt-get").write_text("#!/bin/sh\necho 'E: no such package'\nexit 100\n")
+    (bin_ / "apt-get").chmod(0o755)
+    said = fetch(checkout, PATH=f"{bin_}:{os.environ['PATH']}")
+    log = checkout / ".cache" / "servers.log"
+    assert (said.returncode, said.stderr.splitlines()[1:]) == (
+        0,
+        [f"nginx could not be fetched for tests and benches: {log} says why"],
+    )
+    assert "no such package" in log.read_text()
+    assert [path.name for path in log.parent.iterdir()] == ["servers.log"]
+
+
+@pytest.mark.usefixtures("fetched")
+def test_the_second_time_nothing_is_done() -> None:
+    before = nginx.program().stat()
+    said = fetch(ROOT, PATH=str(Path("/bin")))
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+    assert nginx.program().stat() == before
+
+
+@pytest.mark.usefixtures("fetched")
+def test_nginx_serves_what_the_test_says_and_is_gone_afterwards(tmp_path: Path) -> None:
+    http = "server { listen 127.0.0.1:PORT; location / { return 200 'yes'; } }"
+    with nginx.running(tmp_path / "a folder", http) as server:
+        with urllib.request.urlopen(server.url, timeout=5) as answer:
+            assert answer.read() == b"yes"
+        processes = [server.pid, *server.workers]
+    assert len(processes) == 2
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.usefixtures("fetched")
+def test_nchan_carries_a_message_to_a_reader(tmp_path: Path) -> None:
+    http = (
+        "server { listen 127.0.0.1:PORT;"
+        " location /sub { nchan_subscriber eventsource; nchan_channel_id one; }"
+        " location /pub { nchan_publisher; nchan_channel_id one; } }"
+    )
+    with nginx.running(tmp_path, http, nchan=True) as server:
+        wanted = urllib.request.Request(
+            f"{server.url}/sub", headers={"Accept": "text/event-stream"}
+        )
+        heard: list[bytes] = []
+
+        def read() -> None:
+            with urllib.request.urlopen(wanted, timeout=10) as answer:
+                heard.extend(line for line in iter(answer.readline, b"data: it\n") if line)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        while reader.is_alive():
+            urllib.request.urlopen(f"{server.url}/pub", data=b"it", timeout=5).close()
+            reader.join(0.05)
+        assert any(line.startswith(b"id: ") for line in heard)
+
+
+def test_a_configuration_that_nginx_refuses_is_told(tmp_path: Path, fetched: None) -> None:
+    with pytest.raises(AssertionError, match="unknown directive"), nginx.running(tmp_path, "no;"):
+        pass
