@@ -1,100 +1,49 @@
 """The hub: one tail of the log and one live state, read by many at their own pace.
 
-It is the seed's `EventPublisher` by name.  There is no queue, timer or task per reader and
-none per event: logged events stand in one shared ring and every reader has a cursor into it;
-state is conflated, every reader has the version it last saw, and what changed since is
-encoded once for all readers that saw the same.  A reader that falls behind skips state and
-never events.
+It is the seed's `EventPublisher` by name: who produces and who reads meet here.  There is no
+queue, timer or task per reader and none per event; `Delivery` says how bytes reach readers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-import secrets
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import replace
 
-from monitor.core.events import (
-    LONGEST_EVENT_BYTES,
-    SSEEvent,
-    parse_position,
-    payload,
-    position_text,
-)
+from monitor.core import messages
+from monitor.core.events import document
 from monitor.core.state import LiveState
-from monitor.errors import InputError
+from monitor.errors import InputError, excerpt
 from monitor.model import Event, EventType
 from monitor.ports import EventLog, Gap
-from monitor.stream import frames
+from monitor.stream import topics as topic_names
+from monitor.stream.counters import Counters
+from monitor.stream.delivery import Delivery
+from monitor.stream.reader import Audience, Pipe, Sink, SSEClient
+from monitor.stream.replay import asked
+from monitor.stream.ring import MOST_EVENTS
+from monitor.stream.speech import COMMENT, Speech
+from monitor.stream.state import StateView
 
 FLUSH_SECONDS = 0.05
 """State that changes within this time leaves together."""
 
+LONGEST_FLUSH_SECONDS = 1.0
+FLUSH_SHARE = 0.1
+"""Where bringing state to everybody takes long the next flush waits, so that it takes at most
+this share of the time."""
+
 HEARTBEAT_SECONDS = 15.0
-"""A connection that has been idle for so long gets a comment."""
+"""A connection that has been idle for so long gets a comment, or a heartbeat where it asked."""
+
+SWEEP_SECONDS = 1.0
+"""How often readers are looked at for what time does to them."""
 
 STALL_SECONDS = 10.0
-"""A reader that has not taken a write for so long does not read, and is cut."""
+"""A reader that takes nothing of what waits for it for so long does not read, and is cut."""
 
-RING_EVENTS = 2_048
-"""Logged events kept encoded for readers that are not quite up to date."""
-
-REPLAY_PAGE_EVENTS = 256
-"""What one read of the log brings while a reader catches up."""
-
-RETRY_MILLISECONDS = (1_000, 4_000)
-"""How long a browser waits before it comes back; random, so that all do not come at once."""
-
-LARGEST_STATE_BYTES = 4 * 1024 * 1024
-"""One message of state; the values and rows that may stand in one are bounded before."""
-
-COMMENT = b":\n\n"
-
-logger = logging.getLogger("monitor.stream")
-
-
-def timestamp(at: float) -> str:
-    """Unix seconds as ISO 8601 UTC with milliseconds."""
-    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-@dataclass(eq=False)
-class SSEClient:
-    """One reader: its topics, its position in the log, and the state it has seen."""
-
-    topics: frozenset[str]
-    metadata: dict[str, str]
-    position: int = 0
-    resume_gap: tuple[str, int] | None = None
-    seen: dict[str, int] = field(default_factory=dict)
-    heartbeat_events: bool = False
-    written_at: float = 0.0
-    writing_since: float = 0.0
-    """When the write began that the reader has not taken yet; 0 where there is none."""
-    cut: Callable[[], None] = lambda: None
-    """Ends the reader's connection, whatever it does."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ringed:
-    """A logged event and its bytes, encoded once."""
-
-    sequence: int
-    topics: tuple[str, ...]
-    encoded: bytes
-
-
-def encode_event(event: Event, epoch: str) -> bytes:
-    """A logged event as every reader gets it."""
-    data = payload(event.data, timestamp(event.at), event.event_id)
-    position = position_text(epoch, event.sequence)
-    return SSEEvent(event.type, data, id=position).to_sse_format()
+MOST_ONCE_EVENTS = 1_000
+"""Events in one answer to a client that does not stay; it comes back for more."""
 
 
 class EventPublisher:
@@ -102,14 +51,11 @@ class EventPublisher:
 
     def __init__(self, log: EventLog, state: LiveState, clock: Callable[[], float]) -> None:
         self._log = log
-        self._state = state
-        self._clock = clock
-        self._clients: set[SSEClient] = set()
-        self._ring: deque[_Ringed] = deque(maxlen=RING_EVENTS)
-        self._tailed = 0
-        self._dirty = asyncio.Event()
-        self._encoded: dict[tuple[str, int], bytes] = {}
-        self._encoded_version = 0
+        self._state = StateView(state)
+        self._speech = Speech(lambda: log.epoch, clock)
+        self._delivery = Delivery(log, self._state, self._speech)
+        self._delivering = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = ""
 
@@ -117,23 +63,28 @@ class EventPublisher:
 
     async def start(self) -> None:
         """Begin to follow the log and to flush state."""
-        self._tailed = await self._log.last()
+        await self._fill()
+        self._delivery.version = self._state.version
         self._tasks = [
             asyncio.create_task(self._follow(), name="hub-tail"),
             asyncio.create_task(self._flush(), name="hub-flush"),
-            asyncio.create_task(self._keep_alive(), name="hub-heartbeat"),
+            asyncio.create_task(self._sweep(), name="hub-sweep"),
+            asyncio.create_task(self._delivery.replay.run(), name="hub-replay"),
         ]
 
     async def stop(self, reason: str = "shutdown") -> None:
         """Say goodbye to every reader and end their streams; a second call does nothing."""
-        self._ending = self._ending or reason
-        for client in self._clients:
-            client.wake.set()
+        if self._ending:
+            return
+        self._ending = reason
         ending, self._tasks = self._tasks, []
         for task in ending:
             task.cancel()
         # Whoever watches the tasks hears how they ended; stopping goes on whatever that was.
         await asyncio.gather(*ending, return_exceptions=True)
+        await self._delivery.deliver([], flush=True)
+        for client in self._delivery.crowd.clients():
+            self._delivery.end(client, reason)
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None], ...]:
@@ -148,231 +99,238 @@ class EventPublisher:
     @property
     def client_count(self) -> int:
         """Readers with an open stream."""
-        return len(self._clients)
+        return len(self._delivery.crowd)
+
+    @property
+    def counters(self) -> Counters:
+        """What it did since it started."""
+        return self._delivery.counters
+
+    def on_disconnect(self, callback: Callable[[SSEClient], None]) -> None:
+        """Have a function called with every reader that is gone, whoever ended it."""
+        self._delivery.gone.append(callback)
 
     # Producers
 
+    async def publish(
+        self,
+        event: Event,
+        topic: str | None = None,
+        client_ids: Collection[str] | None = None,
+    ) -> int:
+        """Append an event to the log, from which every reader of its topics gets it.
+
+        `topic` replaces the event's own topics.  Returns the position.  With `client_ids` the
+        event is not logged but said to these readers alone, to nobody where there are none,
+        and the number that it was said to is returned; types that are logged cannot be.
+        Raises `InputError` where the event is not what its type says, or cannot be encoded.
+        """
+        if client_ids is not None:
+            return self._say(event, client_ids)
+        if topic is not None:
+            event = replace(event, topics=(topic,))
+        messages.check(event)
+        for name in event.topics:
+            if not topic_names.is_topic(name):
+                raise InputError(f"there is no topic {excerpt(name)}", code="unknown_topic")
+        document(event.data, event.event_id)
+        return await self._log.append([event])
+
+    def _say(self, event: Event, client_ids: Collection[str]) -> int:
+        shape = messages.PASSING.get(event.type)
+        if shape is None:
+            detail = f"an event of type {event.type.value} is for the log, not for some readers"
+            raise InputError(detail, code="not_for_clients", field="type")
+        messages.check_data(shape, event.data)
+        said = self._speech.passing(event)
+        crowd = self._delivery.crowd
+        found = [client for each in client_ids if (client := crowd.find(each)) is not None]
+        for client in found:
+            self._delivery.say(client, said)
+        return len(found)
+
+    def show(self, topic: str, key: str, type_: EventType, data: Mapping[str, object]) -> None:
+        """Show something on a topic until its newer self replaces it: state, without an id.
+
+        A pending alert, text that is still being produced.  It is conflated as the hosts'
+        numbers are, and newcomers get what is shown.  Raises `InputError` as `publish` does.
+        """
+        shape = messages.LOGGED.get(type_)
+        if shape is None or not topic_names.is_topic(topic):
+            raise InputError("it cannot be shown there", code="unknown_topic", field="topic")
+        messages.check_data(shape, data)
+        document(data, "")
+        self._state.show(topic, key, type_, data)
+        self.offer()
+
+    def hide(self, topic: str, key: str) -> None:
+        """Show it no longer."""
+        self._state.hide(topic, key)
+
     def offer(self) -> None:
         """State changed; its versions say what.  Readers get it with the next flush."""
-        self._dirty.set()
-
-    async def _follow(self) -> None:
-        while True:
-            try:
-                await self._follow_from_here()
-            except Gap:
-                # The log let go of events before we read them: readers that are behind find
-                # the gap themselves when they look into the log.
-                self._ring.clear()
-                self._tailed = await self._log.last()
-                for client in self._clients:
-                    client.wake.set()
-            else:
-                return
-
-    async def _follow_from_here(self) -> None:
-        async for event in self._log.tail(self._tailed):
-            self._ring.append(_Ringed(event.sequence, event.topics, self._encode(event)))
-            self._tailed = event.sequence
-            for client in self._clients:
-                if _hears(client, event.topics):
-                    client.wake.set()
-
-    def _encode(self, event: Event) -> bytes:
-        """A logged event; one that cannot be encoded must not end the tail for everybody."""
-        try:
-            return encode_event(event, self._log.epoch)
-        except InputError as error:
-            logger.error("event %d was not sent: %s", event.sequence, error.detail)  # noqa: TRY400
-            return b""
-
-    async def _flush(self) -> None:
-        while True:
-            await self._dirty.wait()
-            await asyncio.sleep(FLUSH_SECONDS)
-            self._dirty.clear()
-            for client in self._clients:
-                if self._has_state(client):
-                    client.wake.set()
-
-    async def _keep_alive(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS / 15)
-            now = loop.time()
-            for client in tuple(self._clients):
-                if client.writing_since and now - client.writing_since > STALL_SECONDS:
-                    client.cut()
-                elif client.written_at <= now - HEARTBEAT_SECONDS:
-                    client.wake.set()
+        self._changed.set()
 
     # Readers
 
     async def subscribe(
         self,
         topics: frozenset[str],
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
         last_event_id: str | None = None,
+        audience: Audience | None = None,
     ) -> SSEClient:
         """A reader of these topics, from a position or from now.
 
-        It costs nothing until `stream` runs, so a response that never starts leaks nothing.
+        It costs nothing until it is attached, so a response that never starts leaks nothing.
+        `audience` says more of how it reads than its topics alone.
         """
-        client = SSEClient(topics, metadata or {})
-        last = await self._log.last()
-        if last_event_id is None:
-            client.position = last
-            return client
-        position = parse_position(last_event_id, self._log.epoch)
-        if position is not None and await self._can_resume(position, topics):
-            client.position = position
-        else:
-            client.position = last
-            client.resume_gap = (last_event_id, last)
+        here = self._delivery.position
+        position = None if last_event_id is None else self._speech.parse(last_event_id)
+        resumes = position is not None and await self._holds(position, topics)
+        start = position if position is not None and resumes else here
+        client = SSEClient(audience or Audience(topics), start, metadata)
+        if last_event_id is not None and not resumes:
+            client.has_gap = True
+            client.gap_from = None if position is None else last_event_id
         return client
 
-    async def _can_resume(self, position: int, topics: frozenset[str]) -> bool:
+    async def _holds(self, position: int, topics: frozenset[str]) -> bool:
+        """Whether the log has everything after a position; by its word, not by our tail."""
         try:
-            await self._log.read(position, topics, 1)
+            await self._log.read(position, asked(topics), 1)
         except Gap:
             return False
         return True
 
-    def unsubscribe(self, client: SSEClient) -> None:
-        """Forget a reader; twice is as good as once."""
-        self._clients.discard(client)
+    def attach(self, client: SSEClient, sink: Sink) -> None:
+        """Begin a reader's stream: from now on its bytes go to this sink."""
+        self._delivery.attach(client, sink)
+        if self._ending:
+            self._delivery.end(client, self._ending)
 
     async def stream(self, client: SSEClient) -> AsyncIterator[bytes]:
-        """The bytes of one reader's stream, until it leaves or the hub stops."""
-        loop = asyncio.get_running_loop()
-        self._clients.add(client)
+        """The bytes of one reader's stream, for whoever has no connection to attach."""
+        pipe = Pipe(client)
+        self.attach(client, pipe)
         try:
-            client.written_at = client.writing_since = loop.time()
-            yield self._opening(client)
-            while not self._ending:
-                # Cleared before looking, so that nothing that comes while we look is missed.
-                client.wake.clear()
-                client.writing_since = 0.0
-                chunk = await self._due(client)
-                if not chunk and loop.time() - client.written_at >= HEARTBEAT_SECONDS:
-                    chunk = self._heartbeat(client)
-                if chunk:
-                    client.written_at = client.writing_since = loop.time()
-                    yield chunk
-                else:
-                    await client.wake.wait()
-            yield await self._due(client) + self._goodbye()
+            async for piece in pipe.read():
+                yield piece
         finally:
             self.unsubscribe(client)
 
-    def _opening(self, client: SSEClient) -> bytes:
-        data: dict[str, object] = {
-            "topics": sorted(client.topics),
-            "position": position_text(self._log.epoch, client.position),
-        }
-        if client.resume_gap:
-            was, last = client.resume_gap
-            position = parse_position(was, self._log.epoch)
-            data["gap"] = {
-                "from": None if position is None else was,
-                "to": position_text(self._log.epoch, last),
-            }
-        retry = b"retry: %d\n\n" % random.randint(*RETRY_MILLISECONDS)  # noqa: S311 - spread
-        identity = position_text(self._log.epoch, client.position)
-        return retry + self._message(EventType.CONNECTED, data, identity)
+    async def once(self, client: SSEClient) -> bytes:
+        """What a reader is owed now, whole, for a client that cannot stay.
 
-    def _goodbye(self) -> bytes:
-        data = {"reason": self._ending}
-        retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311 - only spreads load
-        return self._message(EventType.DISCONNECTED, data, retry=retry)
-
-    def _heartbeat(self, client: SSEClient) -> bytes:
-        if not client.heartbeat_events:
-            return COMMENT
-        return self._message(EventType.HEARTBEAT, {})
-
-    def _message(
-        self,
-        type_: EventType,
-        data: Mapping[str, object],
-        id_: str = "",
-        retry: int | None = None,
-        limit: int = LONGEST_EVENT_BYTES,
-    ) -> bytes:
-        encoded = payload(data, timestamp(self._clock()), secrets.token_hex(8), limit)
-        return SSEEvent(type_, encoded, id_, retry).to_sse_format()
-
-    # What a reader is owed
-
-    async def _due(self, client: SSEClient) -> bytes:
-        """Every event and the newest state that the reader has not seen, as one write."""
-        parts = await self._events_for(client)
-        parts += [
-            self._state_for(topic, client.seen.get(topic, 0))
-            for topic in sorted(client.topics)
-            if frames.is_state(topic)
-        ]
-        for topic in client.topics:
-            if frames.is_state(topic):
-                client.seen[topic] = self._state.version
-        return b"".join(parts)
-
-    async def _events_for(self, client: SSEClient) -> list[bytes]:
-        if client.position >= self._tailed:
-            return []
-        if self._ring and self._ring[0].sequence <= client.position + 1:
-            due = [
-                ringed.encoded
-                for ringed in self._ring
-                if ringed.sequence > client.position and _hears(client, ringed.topics)
-            ]
-            client.position = self._tailed
-            return due
-        return await self._replayed(client)
-
-    async def _replayed(self, client: SSEClient) -> list[bytes]:
-        """One page of the log; the reader comes back for the next."""
-        topics = None if "log" in client.topics else client.topics
+        It ends with the position to come back from.  The reader is never attached.
+        """
+        position = client.position
         try:
-            events, searched, _ = await self._log.read(client.position, topics, REPLAY_PAGE_EVENTS)
+            events, position, _ = await self._log.read(
+                client.position, asked(client.topics), MOST_ONCE_EVENTS
+            )
         except Gap:
-            last = self._tailed
-            was = position_text(self._log.epoch, client.position)
-            client.position = last
-            client.seen.clear()
-            client.resume_gap = (was, last)
-            return [self._opening(client)]
-        client.position = searched
-        if searched < self._tailed:
-            client.wake.set()
-        return [self._encode(event) for event in events]
+            client.has_gap, client.gap_from = True, self._speech.position(client.position)
+            client.position = position = self._delivery.position
+            events = []
+        state = [
+            self._speech.state(type_, data)
+            for topic in sorted(client.topics)
+            for type_, data in self._state.changes(topic, 0)
+        ]
+        said = [self._speech.logged(event).encoded for event in events]
+        greeting = self._delivery.greeting(client)
+        return b"".join([greeting, *said, *state, self._speech.advance(position)])
 
-    def _has_state(self, client: SSEClient) -> bool:
-        return any(
-            frames.version(self._state, topic) > client.seen.get(topic, 0)
-            for topic in client.topics
-            if frames.is_state(topic)
-        )
+    def end(self, client: SSEClient, reason: str) -> None:
+        """Say goodbye to a reader and end its stream: it was revoked, or replaced."""
+        self._delivery.end(client, reason)
 
-    def _state_for(self, topic: str, seen: int) -> bytes:
-        """What changed on a topic since a version, encoded once for all who saw the same."""
-        if self._encoded_version != self._state.version:
-            self._encoded.clear()
-            self._encoded_version = self._state.version
-        known = self._encoded.get((topic, seen))
-        if known is None:
-            known = b"".join(map(self._update, frames.changes(self._state, topic, seen)))
-            self._encoded[topic, seen] = known
-        return known
+    def unsubscribe(self, client: SSEClient) -> None:
+        """Forget a reader; twice is as good as once."""
+        self._delivery.unsubscribe(client)
 
-    def _update(self, data: Mapping[str, object]) -> bytes:
-        """One message of state; one that cannot be encoded costs nobody their stream."""
+    # What runs
+
+    async def _fill(self) -> None:
+        """Take the newest part of the log into the ring, for readers who come back."""
+        last = await self._log.last()
+        after = max(0, last - MOST_EVENTS)
         try:
-            return self._message(EventType.METRIC_UPDATE, data, limit=LARGEST_STATE_BYTES)
-        except InputError as error:
-            logger.warning("state was not sent: %s", error.detail)
-            return b""
+            events, position, _ = await self._log.read(after, None, MOST_EVENTS)
+        except Gap as gap:
+            after = gap.floor
+            events, position, _ = await self._log.read(after, None, MOST_EVENTS)
+        ring = self._delivery.ring
+        ring.begin(after)
+        ring.extend(self._speech.logged(event) for event in events)
+        self._delivery.position = position
 
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async for page in self._log.tail(self._delivery.position):
+                    events = [self._speech.logged(event) for event in page]
+                    async with self._delivering:
+                        await self._delivery.deliver(events, flush=False)
+            except Gap:
+                # The log let go of events before we read them.  Whoever reads is now behind
+                # the ring, looks into the log and is told of the gap.
+                async with self._delivering:
+                    self._delivery.begin_at(await self._log.last())
+            else:
+                return
 
-def _hears(client: SSEClient, topics: tuple[str, ...]) -> bool:
-    return "log" in client.topics or not client.topics.isdisjoint(topics)
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait = FLUSH_SECONDS
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(wait)
+            self._changed.clear()
+            async with self._delivering:
+                began = loop.time()
+                await self._delivery.deliver([], flush=True)
+                spent = loop.time() - began
+            wait = min(LONGEST_FLUSH_SECONDS, max(FLUSH_SECONDS, spent / FLUSH_SHARE))
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            self._keep_alive(now)
+            for client in self._delivery.crowd.clients():
+                if client.is_slow:
+                    self._watch(client, now)
+                elif now >= client.expires_at:
+                    self._delivery.end(client, "lease")
+
+    def _keep_alive(self, now: float) -> None:
+        """Advance the positions of quiet readers, and let idle ones hear something."""
+        position = self._delivery.position
+        long_ago = now - HEARTBEAT_SECONDS
+        for group in self._delivery.crowd.groups():
+            audible = group.audience.heartbeat_events
+            if position > group.told and group.told_at <= long_ago:
+                group.told, group.told_at = position, now
+                speech = self._speech
+                said = speech.heartbeat(position) if audible else speech.advance(position)
+                self._delivery.say_to_all(group, said)
+            elif group.spoke_at <= long_ago:
+                said = self._speech.heartbeat(position) if audible else COMMENT
+                self._delivery.say_to_all(group, said, long_ago)
+
+    def _watch(self, client: SSEClient, now: float) -> None:
+        """Cut a slow reader that takes nothing any more."""
+        if client.sink is None:
+            return
+        unread = client.sink.get_write_buffer_size()
+        if unread < client.unread:
+            client.unread, client.unread_since = unread, now
+        elif now - client.unread_since > STALL_SECONDS:
+            self.counters.stalls_total += 1
+            self.counters.evictions_total["stalled"] += 1
+            sink = client.sink
+            self._delivery.unsubscribe(client)
+            sink.abort()

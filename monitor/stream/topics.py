@@ -32,6 +32,16 @@ def parse(text: str | None, hosts: Container[str]) -> frozenset[str]:
     return frozenset(_known(topic, hosts) for topic in topics)
 
 
+def is_topic(text: str) -> bool:
+    """Whether an event may be heard on a topic of this name."""
+    kind, _, name = text.partition(":")
+    if kind == "host":
+        return _HOST.fullmatch(name) is not None
+    if kind == "terminal":
+        return _SESSION.fullmatch(name) is not None
+    return text in PLAIN and text != "log"
+
+
 def _known(topic: str, hosts: Container[str]) -> str:
     if topic in PLAIN:
         return topic

@@ -14,7 +14,6 @@ from monitor.core.state import HostState
 from monitor.errors import InputError, NotFound, Unavailable, excerpt
 from monitor.model import Cell, SeriesKey
 from monitor.ports import Buckets
-from monitor.web.endpoint import StreamEndpoint
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.query import Query
 from monitor.web.services import Services
@@ -119,10 +118,10 @@ class Api:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._building = asyncio.Semaphore(MOST_AT_ONCE)
-        self.operations = self._table(StreamEndpoint(services))
+        self.operations = self._table()
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 
-    def _table(self, stream: StreamEndpoint) -> tuple[Operation, ...]:
+    def _table(self) -> tuple[Operation, ...]:
         host = Parameter("host", "A host's name.", place="path")
         return (
             Operation("GET", "/healthz", "health", "Whether the server runs", self.health, Health),
@@ -196,14 +195,15 @@ class Api:
                 "/api/v1/stream",
                 "stream",
                 "The event stream",
-                stream.open,
+                None,
                 "text/event-stream",
                 (
                     Parameter("topics", "fleet, host:HOST, alerts, approvals, log; comma between."),
                     Parameter("last_event_id", "Resume after this position."),
                     Parameter("heartbeat", "comment or event."),
+                    Parameter("follow", "0 for what is owed now, and an end.", schema="integer"),
                 ),
-                (400, 404, 406),
+                (400, 404, 406, 429, 503),
             ),
         )
 

@@ -12,8 +12,11 @@ from werkzeug.exceptions import HTTPException
 
 from monitor.errors import MonitorError
 from monitor.web.api import Api
+from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
-from monitor.web.edge import Application, Edge
+from monitor.web.edge import Edge
+from monitor.web.endpoint import PATH as STREAM_PATH
+from monitor.web.endpoint import StreamEndpoint
 from monitor.web.pages import Pages
 from monitor.web.problems import CONTENT_TYPE, Problem, of_error, of_status
 from monitor.web.services import Services
@@ -46,11 +49,25 @@ def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
     app.register_error_handler(HTTPException, faults.show_http_error)
     app.register_error_handler(Exception, faults.show_fault)
     app.after_request(_compress)
-    return Edge(cast("Application", app), allowed_hosts)
+    return Edge(_Routed(cast("Application", app), StreamEndpoint(services)), allowed_hosts)
+
+
+class _Routed:
+    """The framework's application, and beside it the stream, which is not served by it."""
+
+    def __init__(self, application: Application, stream: Application) -> None:
+        self._application = application
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_stream = scope["type"] == "http" and scope["path"] == STREAM_PATH
+        await (self._stream if is_stream else self._application)(scope, receive, send)
 
 
 def _add_routes(app: Quart, services: Services, pages: Pages) -> None:
     for operation in Api(services).operations:
+        if operation.handler is None:
+            continue  # served beside the framework
         app.add_url_rule(
             operation.rule, operation.name, operation.handler, methods=[operation.method]
         )

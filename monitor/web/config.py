@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from monitor.core.quantity import Check, shown
+from monitor.core.quantity import Between, Check, shown
 
 LOOKUP_SECONDS = 5.0
 """How long the resolver may take over a name to listen on."""
@@ -153,3 +153,41 @@ class ServerConfig:
     """What people type; its host is allowed in requests."""
     allowed_hosts: tuple[Annotated[str, Check(host_header)], ...] = ()
     """Further names, on any port, that the Host header may hold."""
+    max_connections: Annotated[int, Between(16, 1_000_000)] | None = None
+    """Connections above which no stream is opened; by default 80 % of the descriptor limit."""
+    max_connections_per_address: Annotated[int, Between(1, 1_000_000)] | None = None
+    """The same for one address; by default 64, and for loopback no limit."""
+
+
+MOST_PER_ADDRESS = 64
+"""Connections from one address that is not this machine's own."""
+
+CONNECTION_SHARE = 0.8
+"""What of the descriptors connections may have; files and probes need the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections there may be before streams are refused."""
+
+    most_connections: int
+    most_per_address: int | None = None
+    """What the operator set, which then holds for every address."""
+
+    def per_address(self, host: str) -> int | None:
+        """The most connections from an address, or none where there is no limit."""
+        if self.most_per_address is not None:
+            return self.most_per_address
+        try:
+            local = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            local = False
+        return None if local else MOST_PER_ADDRESS
+
+
+def limits(config: ServerConfig, descriptors: int) -> Limits:
+    """The limits that a configuration means where a process may have so many descriptors."""
+    most = config.max_connections
+    if most is None:
+        most = max(16, int(descriptors * CONNECTION_SHARE))
+    return Limits(most, config.max_connections_per_address)

@@ -12,12 +12,16 @@ So two of its classes are replaced by children of theirs, here and nowhere else:
 3. HTTP/1.1 only.  An ``Upgrade: h2c`` is ignored, as RFC 9110 allows; the HTTP/2 preface arrives
    as a request of a version that the edge refuses (STREAM 3.3).
 4. What is no HTTP at all is refused with a reason and the same headers as everything else.
+5. A stream's connection is taken over once its response's head is written: from then on its
+   bytes go from the hub to the transport, and everything that HTTP needed for it is let go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
+from functools import partial
 
 import h11
 import hypercorn.asyncio.run
@@ -25,6 +29,7 @@ import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 
+from monitor.stream.reader import MOST_UNREAD_BYTES, SSEClient
 from monitor.web.problems import CONTENT_TYPE, of_status
 from monitor.web.security import SECURITY_HEADERS
 
@@ -32,55 +37,42 @@ STREAM_SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel holds for a stream's reader that does not read: 229 KB in all, where its own
 choice is 4 MB (STREAM 3.4).  Only streams have it: it makes large answers slow."""
 
-STREAM_WRITE_BUFFER_BYTES = 64 * 1024
-"""What this process holds for it before the stream has to wait."""
+Address = tuple[str, int]
 
 
 class Connections:
     """The open connections of one server."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int], asyncio.WriteTransport] = {}
+        self._open: dict[Address, asyncio.WriteTransport] = {}
+        self._served: dict[Address, _Connection] = {}
+        self._by_host: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
+    def of_host(self, host: str) -> int:
+        """How many connections are open from one address."""
+        return self._by_host[host]
+
     def fit(self) -> None:
         """Have Hypercorn use our connections from now on, and tell us of each."""
-        connections = self._open
 
-        class Connection(TCPServer):
-            """One connection, known while it is open."""
+        class Connection(_Connection):
+            """One of these connections."""
 
-            async def run(self) -> None:
-                peer = self.writer.get_extra_info("peername")
-                address = tuple(peer[:2]) if peer else ("", id(self))
-                connections[address] = self.writer.transport
-                try:
-                    await super().run()
-                except OSError:
-                    self.writer.transport.abort()
-                finally:
-                    del connections[address]
+            connections = self
 
         hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined]
         hypercorn.protocol.H11Protocol = _Http1  # type: ignore[attr-defined]
 
-    def expect_little_reading(self, client: tuple[str, int] | None) -> None:
-        """Bound what is held for a stream's reader; `client` is the peer's address."""
-        transport = self._open.get(client) if client else None
-        if transport is None:
-            return
-        transport.set_write_buffer_limits(STREAM_WRITE_BUFFER_BYTES)
-        found = transport.get_extra_info("socket")
-        if found is not None:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER_BYTES)
+    def take_over(self, peer: Address | None, client: SSEClient) -> asyncio.WriteTransport | None:
+        """Make a reader the protocol of its peer's connection, whose transport is returned.
 
-    def cut(self, client: tuple[str, int] | None) -> None:
-        """Abort the connection of a peer, where it is still open."""
-        transport = self._open.get(client) if client else None
-        if transport is not None:
-            transport.abort()
+        None where the peer has gone already.  Nothing of HTTP is left on it afterwards.
+        """
+        found = self._served.get(peer) if peer else None
+        return None if found is None else found.give_to(client)
 
     def abort(self) -> int:
         """Cut every connection that is still open; how many there were."""
@@ -88,6 +80,81 @@ class Connections:
         for transport in ending:
             transport.abort()
         return len(ending)
+
+    def opened(self, address: Address, connection: _Connection) -> None:
+        """A connection came, to be served over HTTP."""
+        self._open[address] = connection.writer.transport
+        self._served[address] = connection
+        self._by_host[address[0]] += 1
+
+    def left_http(self, address: Address) -> None:
+        """A connection is served over HTTP no longer; it may be open still."""
+        self._served.pop(address, None)
+
+    def closed(self, address: Address) -> None:
+        """A connection is gone."""
+        self.left_http(address)
+        if self._open.pop(address, None) is None:
+            return
+        self._by_host[address[0]] -= 1
+        if not self._by_host[address[0]]:
+            del self._by_host[address[0]]
+
+
+class _Connection(TCPServer):
+    """One connection, known while it is open."""
+
+    connections: Connections
+
+    async def run(self) -> None:
+        peer = self.writer.get_extra_info("peername")
+        self.address: Address = tuple(peer[:2]) if peer else ("", id(self))
+        self.task = asyncio.current_task()
+        self.is_taken = False
+        self.connections.opened(self.address, self)
+        try:
+            await super().run()
+        except asyncio.CancelledError:
+            if not self.is_taken:
+                raise
+        except OSError:
+            self.writer.transport.abort()
+        finally:
+            if not self.is_taken:
+                self.connections.closed(self.address)
+
+    def give_to(self, client: SSEClient) -> asyncio.WriteTransport | None:
+        """Leave the connection to a reader; the task that served it ends."""
+        transport = self.writer.transport
+        if transport.is_closing() or self.reader.at_eof() or self.task is None:
+            return None
+        self.is_taken = True
+        transport.set_protocol(client)
+        transport.set_write_buffer_limits(MOST_UNREAD_BYTES)
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER_BYTES)
+        if isinstance(transport, asyncio.ReadTransport):
+            transport.resume_reading()  # it is paused where the peer sent much after its request
+        # The writer would close the transport when nobody holds it any more.
+        client.let_go = partial(_let_go, self.connections, self.address, self.writer)
+        self.connections.left_http(self.address)
+        self.task.cancel()
+        return transport
+
+    async def _close(self) -> None:
+        if self.is_taken:
+            await self.idle_task.stop()
+        else:
+            await super()._close()
+
+
+def _let_go(
+    connections: Connections,
+    address: Address,
+    writer: asyncio.StreamWriter,  # noqa: ARG001 - held until now
+) -> None:
+    connections.closed(address)
 
 
 class _Http1(H11Protocol):

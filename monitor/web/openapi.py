@@ -40,14 +40,14 @@ class Operation:
 
     `rule` is the route as the application writes it, `answer` the type of its 200 (a msgspec
     type, or a media type's name for anything that is not JSON), `problems` the statuses of the
-    errors that it may answer.
+    errors that it may answer.  Without a handler it is served beside the framework.
     """
 
     method: str
     rule: str
     name: str
     summary: str
-    handler: Handler
+    handler: Handler | None
     answer: Any
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()

@@ -8,11 +8,13 @@ page's stream can start there and nothing falls between.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, request
+from werkzeug.datastructures import Headers
 
 from monitor.core.events import position_text
 from monitor.core.series import Floats
@@ -20,6 +22,7 @@ from monitor.core.state import HostState
 from monitor.errors import NotFound, excerpt
 from monitor.ports import Buckets
 from monitor.web import charts
+from monitor.web.assets import Assets
 from monitor.web.chartplan import plans
 from monitor.web.hostview import HostPage, host_page
 from monitor.web.problems import Problem
@@ -40,7 +43,16 @@ MOST_SPARKS = 300
 
 LONGEST_SORT = 32
 
+VERSION_CHARACTERS = 16
+"""Enough that two versions never share a worker."""
+
 _VARY = "Accept, User-Agent, Sec-Fetch-Mode"
+
+
+def version(assets: Assets) -> str:
+    """What the pages' scripts are, as a short text: other scripts, another text."""
+    scripts = (f"{path} {file.etag}" for path, file in sorted(assets.files.items()))
+    return hashlib.sha256("\n".join(scripts).encode()).hexdigest()[:VERSION_CHARACTERS]
 
 
 def environment(services: Services) -> Environment:
@@ -53,6 +65,7 @@ def environment(services: Services) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    found.globals["assets_version"] = version(services.assets)
     found.globals["chart_height"] = charts.HEIGHT
     found.globals["chart_top"] = charts.TOP
     found.globals["chart_width"] = charts.WIDTH
@@ -160,10 +173,15 @@ def _drawn(plan: charts.Plan, found: Buckets, now: float) -> charts.Drawing:
     return charts.draw(plan, found.starts, found.step_seconds, now, columns)
 
 
+def is_browser(headers: Mapping[str, str] | Headers) -> bool:
+    """Whether a request comes from a browser: it sends Sec-Fetch-Mode, or says Mozilla."""
+    return "Sec-Fetch-Mode" in headers or "Mozilla" in headers.get("User-Agent", "")
+
+
 def wants_text(headers: Mapping[str, str]) -> bool:
     """Whether a request is better answered with text: it asks for it, or is no browser's.
 
-    A browser says ``text/html``, sends Sec-Fetch-Mode, or calls itself Mozilla, as all do.
+    A browser says ``text/html``, or what `is_browser` looks for.
     """
     accept = headers.get("Accept", "").lower()
     qualities = {}
@@ -173,7 +191,7 @@ def wants_text(headers: Mapping[str, str]) -> bool:
     html, plain = qualities.get("text/html", 0.0), qualities.get("text/plain", 0.0)
     if html or plain:
         return plain > html
-    if "Sec-Fetch-Mode" in headers or "Mozilla" in headers.get("User-Agent", ""):
+    if is_browser(headers):
         return False
     anything = max(qualities.get("*/*", 0.0), qualities.get("text/*", 0.0))
     return not accept.strip() or anything > 0

@@ -46,9 +46,9 @@ class Query:
         """Every value of a parameter that may repeat, each once, in order."""
         return list(dict.fromkeys(self._values.getlist(name)))
 
-    def flag(self, name: str) -> bool:
-        """Whether a parameter is ``1``; absent and ``0`` are no."""
-        text = self._values.get(name, "0")
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Whether a parameter is ``1``; ``0`` is no, and absent is the default."""
+        text = self._values.get(name, "1" if default else "0")
         if text not in {"0", "1"}:
             raise InputError(f"{name} is 0 or 1", code="bad_param", field=name)
         return text == "1"

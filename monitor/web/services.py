@@ -9,7 +9,10 @@ from monitor.core.state import LiveState
 from monitor.ports import EventLog, SeriesStore
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
+from monitor.web.config import Limits
 from monitor.web.connections import Connections
+
+NO_LIMITS = Limits(most_connections=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,5 @@ class Services:
     """Whether the first frame of this host has been accepted."""
     host: str
     """This host's name."""
+    limits: Limits = NO_LIMITS
+    """How many connections there may be."""
