@@ -15,7 +15,7 @@ from monitor.core.messages import Problem
 from monitor.model import EventType
 from monitor.ports import EventLog
 from monitor.stream.counters import Counters
-from monitor.stream.crowd import Crowd, Group
+from monitor.stream.crowd import Crowd, Group, Write
 from monitor.stream.reader import Sink, SSEClient
 from monitor.stream.replay import Replay
 from monitor.stream.ring import Ring, Ringed, hears
@@ -35,6 +35,9 @@ MOST_SHARED = 256
 LEASE_SECONDS = (24 * 60.0, 30 * 60.0)
 """A stream ends after so long, random, and its reader comes back: behind a proxy nothing else
 tells that a reader has gone."""
+
+
+Readers = tuple[tuple[SSEClient, Write], ...]
 
 
 class Delivery:
@@ -77,22 +80,35 @@ class Delivery:
         if flush:
             self.version = self._state.version
             self._owed.clear()
-        heard: dict[frozenset[str], Block | None] = {}
+        plan = self._planned(events, position, since if flush else None)
+        # Whoever is live from now on has what is planned already.  This comes before anything
+        # is awaited, so that no reader is left behind by state that changes all the time.
+        self._bring_up(flush=flush)
+        for group, block, readers in plan:
+            await self._write_all(group, block, readers)
+
+    def _planned(
+        self, events: Sequence[Ringed], position: int, since: int | None
+    ) -> list[tuple[Group, Block, Readers]]:
+        """What is to be written to whom; readers of something large are behind from now on."""
+        plan: list[tuple[Group, Block, Readers]] = []
+        due: dict[frozenset[str], Block | None] = {}
+        seen = self.version if since is None else since
         for group in self.crowd.groups():
             topics = group.audience.topics
-            if topics not in heard:
-                heard[topics] = self._due(topics, events, since if flush else None)
-            block = heard[topics]
+            if topics not in due:
+                due[topics] = self._due(topics, events, since)
+            block = due[topics]
             if block is None:
                 continue
             if len(block.plain) > PIECE_BYTES:
                 for client in tuple(group.writes):
-                    self.crowd.fall_behind(client, position, since)
-            else:
-                if any(hears(topics, event) for event in events):
-                    group.told, group.told_at = self.position, self._now()
-                await self._write_all(group, block)
-        self._bring_up(flush=flush)
+                    self.crowd.fall_behind(client, position, seen)
+                continue
+            if any(hears(topics, event) for event in events):
+                group.told, group.told_at = self.position, self._now()
+            plan.append((group, block, tuple(group.writes.items())))
+        return plan
 
     def _due(
         self, topics: frozenset[str], events: Sequence[Ringed], since: int | None
@@ -106,9 +122,8 @@ class Delivery:
                 blocks += self._changes(topic, since)[1]
         return Block.joined(blocks, self._squeezer) if blocks else None
 
-    async def _write_all(self, group: Group, block: Block) -> None:
+    async def _write_all(self, group: Group, block: Block, readers: Readers) -> None:
         piece = block.on(group.audience.wire)
-        readers = tuple(group.writes.items())
         group.spoke_at = self._now()
         self.counters.writes_total += len(readers)
         self.counters.sent_bytes_total += len(readers) * len(piece)
@@ -154,6 +169,8 @@ class Delivery:
                 self._queue(client, block)
             elif client.seen < self.version:
                 self._queue_state(client)
+            elif client.seen > self.version:
+                return  # what it has seen of the state is newer than the last flush
             else:
                 self.crowd.go_live(client, client.sink.write, self._now(), self.position)
 
@@ -168,12 +185,13 @@ class Delivery:
         return known
 
     def _queue_state(self, client: SSEClient) -> None:
-        seen = max(self.version, 0)
+        reached = self._state.version
         for topic in sorted(client.topics):
-            _, blocks = self._changes(topic, max(client.seen, 0))
+            version, blocks = self._changes(topic, max(client.seen, 0))
+            reached = min(reached, version)
             for block in blocks:
                 self._queue(client, block)
-        client.seen = seen
+        client.seen = reached
 
     def _changes(self, topic: str, seen: int) -> tuple[int, list[Block]]:
         """What changed on a topic since a version; made once for all that saw the same."""

@@ -185,14 +185,15 @@ class EventPublisher:
         It costs nothing until it is attached, so a response that never starts leaks nothing.
         `audience` says more of how it reads than its topics alone.
         """
-        here = self._delivery.position
-        position = None if last_event_id is None else self._speech.parse(last_event_id)
-        resumes = position is not None and await self._holds(position, topics)
-        start = position if position is not None and resumes else here
-        client = SSEClient(audience or Audience(topics), start, metadata)
-        if last_event_id is not None and not resumes:
-            client.has_gap = True
-            client.gap_from = None if position is None else last_event_id
+        audience = audience or Audience(topics)
+        if last_event_id is None:
+            return SSEClient(audience, self._delivery.position, metadata)
+        position = self._speech.parse(last_event_id)
+        if position is not None and await self._holds(position, topics):
+            return SSEClient(audience, position, metadata)
+        client = SSEClient(audience, await self._log.last(), metadata)
+        client.has_gap = True
+        client.gap_from = None if position is None else last_event_id
         return client
 
     async def _holds(self, position: int, topics: frozenset[str]) -> bool:

@@ -14,7 +14,9 @@ from monitor.core.state import LiveState
 from monitor.log.memory import MemoryLog
 from monitor.model import Event, EventType
 from monitor.stream import hub as hub_module
-from monitor.stream.hub import EventPublisher, SSEClient
+from monitor.stream import speech
+from monitor.stream.hub import EventPublisher
+from monitor.stream.reader import Audience, SSEClient
 from tests.frames import frame, snapshot
 
 Message = tuple[str, str, dict[str, Any]]
@@ -238,8 +240,8 @@ async def test_an_idle_stream_gets_a_comment_and_on_request_an_event(
     plain = await read(stand, "alerts")
     await plain.message()
     assert await plain.block() == ":"
-    client = await stand.hub.subscribe(frozenset({"alerts"}))
-    client.heartbeat_events = True
+    audience = Audience(frozenset({"alerts"}), heartbeat_events=True)
+    client = await stand.hub.subscribe(audience.topics, audience=audience)
     asking = Reader(stand.hub, client)
     assert [kind for kind, _, _ in await asking.messages(2)] == ["connected", "heartbeat"]
 
@@ -248,23 +250,27 @@ async def test_a_reader_that_takes_no_write_is_cut_and_one_that_is_idle_is_not(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "STALL_SECONDS", 0.5)
-    monkeypatch.setattr(hub_module, "HEARTBEAT_SECONDS", 3.0)
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.1)
     await stand.hub.stop()
     stand.hub = EventPublisher(stand.log, stand.state, lambda: 1.0)
     await stand.hub.start()
-    cut: list[str] = []
-    stuck = await stand.hub.subscribe(frozenset({"fleet"}))
-    stuck.cut = lambda: cut.append("stuck")
+    gone: list[str] = []
+    stand.hub.on_disconnect(lambda client: gone.append(client.metadata["name"]))
+    stuck = await stand.hub.subscribe(frozenset({"host:web-1"}), {"name": "stuck"})
     never_read_on = stand.hub.stream(stuck)
-    await anext(never_read_on)  # takes one write and never asks for the next
-    idle = await stand.hub.subscribe(frozenset({"fleet"}))
-    idle.cut = lambda: cut.append("idle")
+    await anext(never_read_on)  # takes one piece and never asks for the next
+    idle = await stand.hub.subscribe(frozenset({"fleet"}), {"name": "idle"})
     reader = Reader(stand.hub, idle)
     await reader.message()
+    for at in range(3):
+        stand.fold(at + 1, **{f"metric.{number}": number / 3 for number in range(3_000)})
+        await asyncio.sleep(0.1)
+    await reader.messages(3)
     waiting = asyncio.create_task(reader.message())
-    await asyncio.sleep(1.2)
-    assert set(cut) == {"stuck"}
-    stand.fold(1, a=1)
+    await asyncio.sleep(1)
+    assert gone == ["stuck"]
+    assert stand.hub.counters.stalls_total == 1
+    stand.fold(9, a=1)
     await waiting
 
 
@@ -332,14 +338,14 @@ async def test_the_same_state_is_encoded_once_for_all_who_saw_the_same(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    original = events.payload
+    original = events.state_document
 
     def counted(*arguments: Any) -> bytes:
         nonlocal calls
         calls += "metrics" in arguments[0]
         return original(*arguments)
 
-    monkeypatch.setattr(hub_module, "payload", counted)
+    monkeypatch.setattr(speech, "state_document", counted)
     readers = [await read(stand, "host:web-1") for _ in range(20)]
     for reader in readers:
         await reader.message()
