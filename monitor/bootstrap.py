@@ -27,6 +27,7 @@ from monitor.collect.runner import Runner
 from monitor.config import Settings
 from monitor.core.state import LiveState
 from monitor.errors import StartError
+from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
 from monitor.model import Frame, Snapshot
 from monitor.pipeline import Pipeline
@@ -190,6 +191,7 @@ class Application:
             store=self._store,
             log=self._events,
             hub=self._hub,
+            intake=Intake(self._pipeline.accept_all, state.label, host, time.time),
             assets=assets.load(),
             connections=self._connections,
             clock=time.time,

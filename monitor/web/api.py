@@ -14,7 +14,21 @@ from monitor.core.state import HostState
 from monitor.errors import InputError, NotFound, Unavailable, excerpt
 from monitor.model import Cell, SeriesKey
 from monitor.ports import Buckets
+from monitor.web import exposition
+from monitor.web.answers import (
+    Health,
+    History,
+    HistorySeries,
+    HostDetail,
+    HostSummary,
+    NumberedPush,
+    ProcessTable,
+    PushAnswer,
+    SeriesInfo,
+    SimplePush,
+)
 from monitor.web.openapi import Operation, Parameter, document
+from monitor.web.own_metrics import gathered
 from monitor.web.query import Query
 from monitor.web.services import Services
 
@@ -35,73 +49,6 @@ MOST_CELLS = 100_000
 
 MOST_AT_ONCE = 4
 """Answers of history that are built at the same time; the others wait."""
-
-
-class HostSummary(msgspec.Struct, frozen=True):
-    """A host as lists show it; `since` is when it got its status, `at` its newest frame's."""
-
-    host: str
-    status: str
-    since: float
-    at: float
-    labels: dict[str, str]
-
-
-class HostDetail(msgspec.Struct, frozen=True):
-    """A host with the current value of everything; counters as rates per second.
-
-    A value that has not come for some of its own periods is not current: `late` has its age in
-    seconds instead.
-    """
-
-    host: str
-    status: str
-    since: float
-    at: float
-    labels: dict[str, str]
-    metrics: dict[str, float]
-    late: dict[str, float]
-
-
-class SeriesInfo(msgspec.Struct, frozen=True):
-    """A series that a host has."""
-
-    key: str
-    kind: str
-    unit: str
-
-
-class ProcessTable(msgspec.Struct, frozen=True):
-    """The top processes at an instant; cpu in cores, rss in bytes, io in bytes per second."""
-
-    host: str
-    at: float
-    processes: list[dict[str, str | int | float | None]]
-
-
-class HistorySeries(msgspec.Struct, frozen=True):
-    """One series, a value a bucket, null where nothing was observed."""
-
-    host: str
-    key: str
-    min: list[float | None]
-    avg: list[float | None]
-    max: list[float | None]
-
-
-class History(msgspec.Struct, frozen=True):
-    """A range cut into equal buckets; `t` are their starts, `step` their width in seconds."""
-
-    t: list[float]
-    step: float
-    series: list[HistorySeries]
-
-
-class Health(msgspec.Struct, frozen=True):
-    """How the server is."""
-
-    status: str
-    version: str
 
 
 _encoder = msgspec.json.Encoder()
@@ -205,6 +152,24 @@ class Api:
                 ),
                 (400, 404, 406, 429, 503),
             ),
+            Operation(
+                "POST",
+                "/api/v1/push",
+                "push",
+                "Send frames of a host, numbered or one by hand",
+                None,
+                PushAnswer,
+                problems=(400, 403, 408, 409, 413, 415, 503),
+                body=(NumberedPush, SimplePush),
+            ),
+            Operation(
+                "GET",
+                "/metrics",
+                "metrics",
+                "What the server counts of itself, as Prometheus text",
+                self.metrics,
+                "text/plain",
+            ),
         )
 
     async def health(self) -> Response:
@@ -220,6 +185,12 @@ class Api:
     async def openapi(self) -> Response:
         """The document of this table."""
         return Response(self._document, content_type="application/json")
+
+    async def metrics(self) -> Response:
+        """The server's own counters."""
+        Query(request.args, ())
+        found = exposition.text(await gathered(self._services))
+        return Response(found, content_type=exposition.CONTENT_TYPE)
 
     async def hosts(self) -> Response:
         """Every host, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Mapping
 from typing import cast
 
 import structlog
@@ -19,10 +20,12 @@ from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.pages import Pages
 from monitor.web.problems import CONTENT_TYPE, Problem, of_error, of_status
+from monitor.web.push import PATH as PUSH_PATH
+from monitor.web.push import PushEndpoint
 from monitor.web.services import Services
 
 LONGEST_BODY_BYTES = 64 * 1024
-"""No route of today takes a body; ingest will raise this for its own routes."""
+"""No route of the framework takes a body today; pushes are read beside it."""
 
 BODY_SECONDS = 10
 """How long a body may take to come."""
@@ -49,19 +52,23 @@ def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
     app.register_error_handler(HTTPException, faults.show_http_error)
     app.register_error_handler(Exception, faults.show_fault)
     app.after_request(_compress)
-    return Edge(_Routed(cast("Application", app), StreamEndpoint(services)), allowed_hosts)
+    beside: dict[str, Application] = {
+        STREAM_PATH: StreamEndpoint(services),
+        PUSH_PATH: PushEndpoint(services.intake),
+    }
+    return Edge(_Routed(cast("Application", app), beside), allowed_hosts)
 
 
 class _Routed:
-    """The framework's application, and beside it the stream, which is not served by it."""
+    """The framework's application, and beside it, by path, what is not served by it."""
 
-    def __init__(self, application: Application, stream: Application) -> None:
+    def __init__(self, application: Application, beside: Mapping[str, Application]) -> None:
         self._application = application
-        self._stream = stream
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_stream = scope["type"] == "http" and scope["path"] == STREAM_PATH
-        await (self._stream if is_stream else self._application)(scope, receive, send)
+        path = scope["path"] if scope["type"] == "http" else ""
+        await self._beside.get(path, self._application)(scope, receive, send)
 
 
 def _add_routes(app: Quart, services: Services, pages: Pages) -> None:

@@ -1,8 +1,8 @@
 """The edge: what every request must pass, and what every response carries when it leaves.
 
 It is plain ASGI around the application, so that nothing behind it can forget it: Host allow
-list, HTTP/1.1 only, limits on URL and headers, no body where none belongs, security headers
-on everything, one log line for every request that failed.
+list, HTTP/1.1 only, limits on URL and headers, no body where none belongs, no change by another
+site's page, security headers on everything, one log line for every request that failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from monitor.errors import excerpt
+from monitor.web.crosssite import is_foreign
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
 from monitor.web.security import SECURITY_HEADERS
 
@@ -112,6 +113,9 @@ class Edge:
             return problem, False
         if scope["method"] not in METHODS:
             return of_status(405), True
+        if is_foreign(scope["method"], scope["scheme"], headers):
+            detail = "another site's page made this request; only our own pages may"
+            return of_status(403, detail, "csrf"), True
         return _bad_body(scope["method"], headers)
 
     def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:

@@ -40,7 +40,8 @@ class Operation:
 
     `rule` is the route as the application writes it, `answer` the type of its 200 (a msgspec
     type, or a media type's name for anything that is not JSON), `problems` the statuses of the
-    errors that it may answer.  Without a handler it is served beside the framework.
+    errors that it may answer, `body` the types of which it takes one as JSON.  Without a handler
+    it is served beside the framework.
     """
 
     method: str
@@ -51,11 +52,13 @@ class Operation:
     answer: Any
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
+    body: tuple[type[msgspec.Struct], ...] = ()
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these operations."""
     types = [operation.answer for operation in operations if not isinstance(operation.answer, str)]
+    types += [body for operation in operations for body in operation.body]
     _, schemas = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -84,12 +87,17 @@ def _described(operation: Operation) -> dict[str, Any]:
             "description": "Why not.",
             "content": {CONTENT_TYPE: {"schema": schema}},
         }
-    return {
+    described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": answers,
     }
+    if operation.body:
+        forms, _ = msgspec.json.schema_components(operation.body, ref_template=_REF)
+        content = {"application/json": {"schema": {"anyOf": list(forms)}}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
 
 
 def _content(answer: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitor.core.state import LiveState
+from monitor.ingest.intake import Intake
 from monitor.ports import EventLog, SeriesStore
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
@@ -23,6 +24,7 @@ class Services:
     store: SeriesStore
     log: EventLog
     hub: EventPublisher
+    intake: Intake
     assets: Assets
     connections: Connections
     clock: Callable[[], float]

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from monitor.core.state import LiveState
+from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
 from monitor.model import Frame, Row, Schema, Snapshot
 from monitor.pipeline import Pipeline
@@ -41,6 +42,7 @@ class Rig:
             store=self.store,
             log=self.log,
             hub=self.hub,
+            intake=Intake(self.pipeline.accept_all, self.state.label, host, time.time),
             assets=assets.load(),
             connections=Connections(),
             clock=time.time,

@@ -1,0 +1,1 @@
+"""Documents that others send become frames: native push."""

@@ -1,0 +1,94 @@
+"""Where pushes enter: decoded, told from repeats, and handed to the pipeline before the answer.
+
+It knows no HTTP.  What a push says is `push`'s business, what is remembered of its sender that
+of `senders`; here stands only the order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from monitor.ingest import push
+from monitor.ingest.senders import Senders
+from monitor.model import Frame, Snapshot
+
+Accept: TypeAlias = Callable[[Sequence[Frame], Sequence[Snapshot]], Awaitable[None]]
+"""Stores frames and tables of one host, durably on return, and folds what is newer."""
+
+Label: TypeAlias = Callable[[str, Mapping[str, str]], None]
+"""Sets a host's labels."""
+
+LARGE_BYTES = 32 * 1024
+"""A larger body is decoded in a worker thread: 0.1 ms of the event loop for each 25 kB of
+values, and five times that for KEYs that are seen for the first time."""
+
+MANY_SERIES = 300
+"""So many columns are put together in a worker thread."""
+
+MOST_AT_ONCE = 2
+"""Worker threads for large bodies; more would only wait for each other."""
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a push; `accepted` counts frames, `seq` is none for the simple form."""
+
+    accepted: int
+    duplicate: bool
+    seq: int | None
+
+
+class Intake:
+    """Takes pushes.  `own_host` is the host that nobody else may push for."""
+
+    def __init__(
+        self, accept: Accept, label: Label, own_host: str, clock: Callable[[], float]
+    ) -> None:
+        self.senders = Senders(own_host)
+        self.outcomes: Counter[str] = Counter()
+        """How many pushes ended how: ``accepted``, ``duplicate``, or the code of an error."""
+        self._accept = accept
+        self._label = label
+        self._clock = clock
+        self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def push(self, body: bytes) -> Receipt:
+        """Take one push document in JSON.  On return it is as durable as the store is.
+
+        Raises `InputError`, and then nothing of it is stored: see `monitor.ingest.push`.  Of
+        two pushes with one number that come at once, the second waits and is a repeat.
+        """
+        document = await self._apart(
+            len(body) > LARGE_BYTES, push.parse, body, self.senders.known, self._clock()
+        )
+        sender = self.senders.of(document)
+        async with sender.lock:
+            number = document.number
+            if number is not None and sender.is_repeat(number):
+                self.outcomes["duplicate"] += 1
+                return Receipt(0, True, number.seq)
+            columns = sender.schemas.agree(document.columns)
+            many = len(columns.schema) > MANY_SERIES
+            frames = await self._apart(many, sender.schemas.frames, document, columns)
+            await self._accept(frames, document.snapshots)
+            if document.labels is not None:
+                self._label(document.host, document.labels)
+            if number is not None:
+                sender.accepted(number)
+        self.outcomes["accepted"] += 1
+        return Receipt(len(frames), False, None if number is None else number.seq)
+
+    async def _apart(
+        self, large: bool, work: Callable[..., _Result], *arguments: object
+    ) -> _Result:
+        """Do a piece of work here, or in one of a few worker threads where it is large."""
+        if not large:
+            return work(*arguments)
+        async with self._decoding:
+            return await asyncio.to_thread(work, *arguments)

@@ -1,0 +1,62 @@
+"""Which pushes of one life of a sender have been accepted, in a bounded memory.
+
+Numbers come in any order, with gaps that are counted and never refused.  What is remembered
+is every accepted number, as intervals, and a digest of what the latest of them said.  Where
+the bounds are passed the oldest is forgotten, which never loses anything: a push that is
+stored again is the same frames at the same instants.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+MOST_INTERVALS = 256
+"""Runs of numbers without a gap; backfill beside live sending makes two."""
+
+MOST_CONTENTS = 256
+"""Digests kept: many more pushes than a sender has under way at once."""
+
+
+class Seqs:
+    """The accepted numbers of one `boot_id`."""
+
+    def __init__(self) -> None:
+        self._firsts = array("q")
+        self._lasts = array("q")
+        self._contents: dict[int, bytes] = {}
+
+    def __contains__(self, seq: int) -> bool:
+        at = bisect_right(self._firsts, seq) - 1
+        return at >= 0 and seq <= self._lasts[at]
+
+    def content(self, seq: int) -> bytes | None:
+        """The digest of what an accepted push said, where it is still kept."""
+        return self._contents.get(seq)
+
+    def add(self, seq: int, content: bytes) -> None:
+        """Remember a number that is not among them."""
+        at = bisect_right(self._firsts, seq)
+        joins_before = at > 0 and self._lasts[at - 1] == seq - 1
+        joins_after = at < len(self._firsts) and self._firsts[at] == seq + 1
+        if joins_before and joins_after:
+            self._lasts[at - 1] = self._lasts.pop(at)
+            del self._firsts[at]
+        elif joins_before:
+            self._lasts[at - 1] = seq
+        elif joins_after:
+            self._firsts[at] = seq
+        else:
+            self._firsts.insert(at, seq)
+            self._lasts.insert(at, seq)
+        if len(self._firsts) > MOST_INTERVALS:
+            del self._firsts[0], self._lasts[0]
+        self._contents[seq] = content
+        if len(self._contents) > MOST_CONTENTS:
+            del self._contents[next(iter(self._contents))]
+
+    @property
+    def missing(self) -> int:
+        """How many numbers between the lowest and the highest have not come."""
+        firsts, lasts = self._firsts, self._lasts
+        return sum(firsts[at + 1] - lasts[at] - 1 for at in range(len(firsts) - 1))

@@ -1,0 +1,138 @@
+"""What the API answers and takes, as types: the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class HostSummary(msgspec.Struct, frozen=True):
+    """A host as lists show it; `since` is when it got its status, `at` its newest frame's."""
+
+    host: str
+    status: str
+    since: float
+    at: float
+    labels: dict[str, str]
+
+
+class HostDetail(msgspec.Struct, frozen=True):
+    """A host with the current value of everything; counters as rates per second.
+
+    A value that has not come for some of its own periods is not current: `late` has its age in
+    seconds instead.
+    """
+
+    host: str
+    status: str
+    since: float
+    at: float
+    labels: dict[str, str]
+    metrics: dict[str, float]
+    late: dict[str, float]
+
+
+class SeriesInfo(msgspec.Struct, frozen=True):
+    """A series that a host has."""
+
+    key: str
+    kind: str
+    unit: str
+
+
+class ProcessTable(msgspec.Struct, frozen=True):
+    """The top processes at an instant; cpu in cores, rss in bytes, io in bytes per second."""
+
+    host: str
+    at: float
+    processes: list[dict[str, str | int | float | None]]
+
+
+class HistorySeries(msgspec.Struct, frozen=True):
+    """One series, a value a bucket, null where nothing was observed."""
+
+    host: str
+    key: str
+    min: list[float | None]
+    avg: list[float | None]
+    max: list[float | None]
+
+
+class History(msgspec.Struct, frozen=True):
+    """A range cut into equal buckets; `t` are their starts, `step` their width in seconds."""
+
+    t: list[float]
+    step: float
+    series: list[HistorySeries]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How the server is."""
+
+    status: str
+    version: str
+
+
+class PushAnswer(msgspec.Struct, frozen=True):
+    """What became of a push: how many frames were accepted, or that it was known already.
+
+    `seq` is null for the simple form.
+    """
+
+    accepted: int
+    duplicate: bool
+    seq: int | None
+
+
+class PushFrame(msgspec.Struct, frozen=True):
+    """Values at an instant in unix seconds, one for each KEY of the schema; null is absent."""
+
+    at: float
+    values: list[float | None]
+
+
+class PushProcess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process; cpu in cores, rss in bytes, io in bytes per second."""
+
+    pid: int
+    name: str
+    user: str | None = None
+    cpu: float | None = None
+    rss: float | None = None
+    io: float | None = None
+    command: str | None = None
+
+
+class PushSnapshots(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tables that go with the newest frame."""
+
+    processes: list[PushProcess] | None = None
+
+
+class NumberedPush(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The full form: numbered, so that it can be sent again.
+
+    `schema` is the list of KEYs, or ``sha256:`` and the hex digest of the KEYs joined by
+    newlines, once this host has sent the list.
+    """
+
+    host: str
+    boot_id: str
+    seq: int
+    schema: list[str] | str
+    frames: list[PushFrame]
+    agent: str | None = None
+    sent: float | None = None
+    labels: dict[str, str] | None = None
+    info: dict[str, Any] | None = None
+    snapshots: PushSnapshots | None = None
+
+
+class SimplePush(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The simple form: a number by KEY, observed when it arrives."""
+
+    host: str
+    metrics: dict[str, float | None]
+    agent: str | None = None
+    labels: dict[str, str] | None = None

@@ -1,0 +1,128 @@
+"""What the server counts of itself, as families for ``GET /metrics``.
+
+Names follow OpenMetrics: base units, ``_total`` for what only grows.  The process's own are the
+names that every Prometheus client uses, so that dashboards that exist fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+
+import psutil
+
+import monitor
+from monitor.web.exposition import Family
+from monitor.web.services import Services
+
+
+async def gathered(services: Services) -> tuple[Family, ...]:
+    """Every family, now."""
+    return (
+        *_stream(services),
+        *await _log(services),
+        *_pushes(services),
+        Family.single("monitor_hosts", "Hosts known.", "gauge", len(services.state.hosts)),
+        *await asyncio.to_thread(_process),  # many descriptors take a while to count
+        Family(
+            "monitor_build_info",
+            "Always 1; the version stands in the label.",
+            "gauge",
+            (({"version": monitor.__version__}, 1.0),),
+        ),
+    )
+
+
+def _stream(services: Services) -> tuple[Family, ...]:
+    counters = services.hub.counters
+    total = (
+        ("events", "Logged events taken from the log.", counters.events_total),
+        ("deliveries", "Pieces handed to readers.", counters.writes_total),
+        ("sent_bytes", "Bytes of them, as they leave.", counters.sent_bytes_total),
+        (
+            "conflations",
+            "Times that newer state took the place of what a reader had not got yet.",
+            counters.conflations_total,
+        ),
+        ("gaps", "Readers told that events are missing.", counters.gaps_total),
+        ("stalls", "Readers cut because they did not read.", counters.stalls_total),
+        ("refusals", "Streams not opened for want of room.", counters.refusals_total),
+    )
+    return (
+        Family.single(
+            "monitor_stream_readers", "Open streams.", "gauge", services.hub.client_count
+        ),
+        *(
+            Family.single(f"monitor_stream_{name}_total", help_, "counter", value)
+            for name, help_, value in total
+        ),
+        _by(
+            "monitor_stream_evictions_total",
+            "Streams that the server ended, by reason.",
+            "reason",
+            counters.evictions_total,
+        ),
+    )
+
+
+async def _log(services: Services) -> tuple[Family, ...]:
+    last = await services.log.last()
+    return (Family.single("monitor_log_last_position", "The log's end.", "gauge", last),)
+
+
+def _pushes(services: Services) -> tuple[Family, ...]:
+    intake = services.intake
+    return (
+        _by(
+            "monitor_pushes_total",
+            "Pushes by what became of them: accepted, duplicate, or an error's code.",
+            "outcome",
+            intake.outcomes,
+        ),
+        Family.single(
+            "monitor_push_hosts", "Hosts that have pushed.", "gauge", len(intake.senders)
+        ),
+        Family.single(
+            "monitor_push_missing",
+            "Numbered pushes that have not come although later ones have.",
+            "gauge",
+            intake.senders.missing,
+        ),
+    )
+
+
+def _process() -> tuple[Family, ...]:
+    process = psutil.Process()
+    with process.oneshot():
+        return (
+            Family.single(
+                "process_cpu_seconds_total",
+                "Processor time of this program.",
+                "counter",
+                time.process_time(),
+            ),
+            Family.single(
+                "process_resident_memory_bytes",
+                "Its resident memory.",
+                "gauge",
+                process.memory_info().rss,
+            ),
+            Family.single("process_open_fds", "Its open descriptors.", "gauge", _descriptors()),
+            Family.single(
+                "process_start_time_seconds",
+                "When it started, in unix seconds.",
+                "gauge",
+                process.create_time(),
+            ),
+        )
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - one name each; less the list's own
+
+
+def _by(name: str, help_: str, label: str, counts: Mapping[str, int]) -> Family:
+    samples = tuple(({label: which}, float(counts[which])) for which in sorted(counts))
+    return Family(name, help_, "counter", samples)
