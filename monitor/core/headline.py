@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.state import HostState
 from monitor.model import Schema, key
@@ -30,6 +33,9 @@ HEADLINE_KEYS: tuple[str, ...] = (
 )
 """The columns of the fleet frame, in order."""
 
+PLANS = 4_096
+"""Schemas whose plan is remembered: hosts keep theirs for long."""
+
 _SUMMED = {
     key("system.network.io", direction="receive"): "receive",
     key("system.network.io", direction="transmit"): "transmit",
@@ -38,34 +44,58 @@ _SUMMED = {
 
 def headline(host: HostState) -> list[float]:
     """The host's value in each of `HEADLINE_KEYS`; NaN where it has none, or an old one."""
-    return [_reduced(host, text) for text in HEADLINE_KEYS]
+    plan = _plan(host.schema)
+    values = host.current(plan.columns).tolist()
+    return [_reduced(reduction, values) for reduction in plan.reductions]
 
 
-def _reduced(host: HostState, text: str) -> float:
-    if text in _SUMMED:
-        columns = _columns(host.schema, text)
-        return _over(host, columns, np.nansum)
-    if text == "system.filesystem.utilization" and text not in host.schema.index:
-        return _over(host, _columns(host.schema, text), np.nanmax)
-    column = host.schema.index.get(text)
-    return math.nan if column is None else float(host.current([column])[0])
+class _Reduction(NamedTuple):
+    """How one headline number is made from some of the values that were looked up."""
+
+    first: int
+    last: int
+    reduce: Callable[[list[float]], float]
 
 
-def _over(host: HostState, columns: list[int], reduce: Callable[[np.ndarray], np.float64]) -> float:
-    values = host.current(columns)
-    return float(reduce(values)) if np.isfinite(values).any() else math.nan
+class _Plan(NamedTuple):
+    """The columns that a schema's headline needs, and how they become its numbers."""
+
+    columns: NDArray[np.intp]
+    reductions: tuple[_Reduction, ...]
+
+
+@lru_cache(maxsize=PLANS)
+def _plan(schema: Schema) -> _Plan:
+    columns: list[int] = []
+    reductions: list[_Reduction] = []
+    for text in HEADLINE_KEYS:
+        found = _columns(schema, text)
+        reduce = sum if text in _SUMMED else max
+        reductions.append(_Reduction(len(columns), len(columns) + len(found), reduce))
+        columns += found
+    return _Plan(np.array(columns, np.intp), tuple(reductions))
+
+
+def _reduced(reduction: _Reduction, values: list[float]) -> float:
+    found = values[reduction.first : reduction.last]
+    if len(found) == 1:
+        return found[0]
+    known = [value for value in found if math.isfinite(value)]
+    return reduction.reduce(known) if known else math.nan
 
 
 def _columns(schema: Schema, text: str) -> list[int]:
-    """The columns that are reduced to one headline number, remembered with the schema."""
+    """The columns that one headline number is made of."""
     direction = _SUMMED.get(text)
-    name = "system.network.io" if direction else text
-    found = schema.columns_by_name.get(name, ())
-    if direction is None:
-        return list(found)
-    keys = schema.keys
-    return [
-        column
-        for column in found
-        if keys[column].get("direction") == direction and keys[column].get("interface") != "lo"
-    ]
+    if direction is not None:
+        keys = schema.keys
+        return [
+            column
+            for column in schema.columns_by_name.get("system.network.io", ())
+            if keys[column].get("direction") == direction and keys[column].get("interface") != "lo"
+        ]
+    if text in schema.index:
+        return [schema.index[text]]
+    if text == "system.filesystem.utilization":
+        return list(schema.columns_by_name.get(text, ()))
+    return []

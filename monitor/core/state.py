@@ -27,6 +27,9 @@ UNKNOWN_PERIOD_SECONDS = 60.0
 FUTURE_SECONDS = 5.0
 """A newest frame that lies further ahead of our clock was sent before that clock stepped back."""
 
+ALL = slice(None)
+"""Every column."""
+
 MOST_SNAPSHOT_KINDS = 32
 """Kinds of tables kept a host; a sender that invents more is not listened to."""
 
@@ -105,9 +108,10 @@ class HostState:
         column = self.schema.index.get(key)
         return float("nan") if column is None else float(self.shown[column])
 
-    def current(self, columns: list[int]) -> Floats:
+    def current(self, columns: NDArray[np.intp]) -> Floats:
         """The values of these columns as they are shown, NaN where absent or late."""
-        values: Floats = np.where(self._late()[columns], np.nan, self.shown[columns])
+        late = self._late(columns)
+        values: Floats = np.where(late, np.nan, self.shown[columns])
         return values
 
     def late(self) -> dict[str, float]:
@@ -117,11 +121,12 @@ class HostState:
         texts = self.schema.texts
         return {texts[column]: age for column, age in zip(columns.tolist(), ages, strict=True)}
 
-    def _late(self) -> NDArray[np.bool_]:
-        """Which columns are late."""
-        periods = np.where(np.isnan(self.periods), UNKNOWN_PERIOD_SECONDS, self.periods)
+    def _late(self, columns: NDArray[np.intp] | slice = ALL) -> NDArray[np.bool_]:
+        """Which of these columns are late."""
+        periods = self.periods[columns]
+        periods = np.where(np.isnan(periods), UNKNOWN_PERIOD_SECONDS, periods)
         allowed = np.maximum(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * periods)
-        return np.less(allowed, self.at - self.observed_at)
+        return np.less(allowed, self.at - self.observed_at[columns])
 
     def metrics(self, after: int = 0) -> dict[str, float]:
         """KEY → value as shown, of what was observed after a version.
