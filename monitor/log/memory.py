@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from monitor.log import floors
 from monitor.log.memory_registry import MemoryRegistry
-from monitor.log.records import MOST_PAGE_BYTES, Record, page_size, records, text
+from monitor.log.records import MOST_PAGE_BYTES, Record, page_size, records, text, topic_texts
 from monitor.model import Event, RetentionClass
 from monitor.ports import Conflict, Gap
 
@@ -89,6 +89,7 @@ class MemoryLog:
         self, after: int, topics: frozenset[str] | None, limit: int
     ) -> tuple[list[Event], int, int]:
         """Events after a position: see `monitor.ports.EventLog`."""
+        topic_texts(topics)
         floor = floors.floor_of(topics, self._class_floors, self._erased)
         if not floor <= after <= self._last:
             raise Gap(floor)
@@ -108,6 +109,8 @@ class MemoryLog:
 
     async def last(self, scope: str | None = None) -> int:
         """The last position, of all or of one scope."""
+        if scope is not None:
+            text(scope, "scope")
         return self._last if scope is None else self._scopes.get(scope, 0)
 
     async def tail(self, after: int) -> AsyncIterator[Sequence[Event]]:
@@ -150,6 +153,7 @@ class MemoryLog:
 
     async def erase(self, topic: str) -> int:
         """Remove every event on a topic: see `monitor.ports.EventLog`."""
+        text(topic, "topic")
         going: set[int] = set()
         for kept in self._events:
             if topic in kept.record.topics:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from monitor.log import checkpoints
 from monitor.log.leases import Leases
-from monitor.log.records import text, value_bytes
+from monitor.log.records import key_text, value_bytes
 from monitor.log.watching import MOST_TOMBSTONES, PAGE_CHANGES, Changes, watch
 from monitor.ports import Checkpoint, Conflict, Deleted, Entry, Synced
 
@@ -30,10 +30,12 @@ class MemoryRegistry:
 
     async def get(self, key: str) -> Entry | None:
         """The newest value of a key, or none."""
-        return self._entries.get(key)
+        return self._entries.get(key_text(key))
 
     async def keys(self, prefix: str) -> list[str]:
         """Every key that begins so, sorted."""
+        if prefix:
+            key_text(prefix)
         return sorted(key for key in self._entries if key.startswith(prefix))
 
     async def create(self, key: str, value: bytes) -> int:
@@ -51,7 +53,7 @@ class MemoryRegistry:
         return await self._set(key, value, None)
 
     async def _set(self, key: str, value: bytes, expect: int | None) -> int:
-        text(key, "key")
+        key_text(key)
         value = value_bytes(value)
         async with self._changed:
             self._require(key, expect)
@@ -63,6 +65,7 @@ class MemoryRegistry:
 
     async def delete(self, key: str, revision: int | None = None) -> None:
         """Remove a key: see `monitor.ports.Registry`."""
+        key_text(key)
         async with self._changed:
             if revision is not None and revision <= 0:
                 raise Conflict(self._at(key))

@@ -7,7 +7,7 @@ all of them go through here.  It knows no place where records are kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,6 +96,19 @@ def text(value: str, field: str) -> str:
         detail = f"the {field} has 1 to {LONGEST_TEXT_BYTES:,} bytes"
         raise InputError(detail, code="bad_text", field=field, limit=LONGEST_TEXT_BYTES)
     return value
+
+
+def topic_texts(topics: Iterable[str] | None) -> None:
+    """Raise `InputError` where one of these can be no topic."""
+    for topic in topics or ():
+        text(topic, "topics")
+
+
+def key_text(key: str) -> str:
+    """A key that every registry can keep.  Raises `InputError` where it is none."""
+    if "\0" in key:
+        raise InputError("a key holds no NUL", code="bad_text", field="key")
+    return text(key, "key")
 
 
 def value_bytes(value: bytes) -> bytes:

@@ -1,0 +1,280 @@
+"""Events in SQLite: the statements, each function within a transaction that its caller began.
+
+It knows tables and rows, and no thread, no file and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from monitor.log import checkpoints, floors
+from monitor.log.records import (
+    MOST_PAGE_BYTES,
+    RECORD_BYTES,
+    Record,
+    page_size,
+    topics_from,
+    topics_text,
+)
+from monitor.model import Event, EventType, RetentionClass
+from monitor.ports import Conflict, Gap
+
+BATCH_EVENTS = 500
+"""Events that trimming or erasing removes in one transaction: some milliseconds."""
+
+_INSERT = """
+INSERT INTO events (sequence, type, topics, document, at, event_id, class)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_SELECT = "SELECT sequence, type, topics, document, at, event_id, class FROM events "
+_TYPES = {str(type_): type_ for type_ in EventType}
+_CLASSES = {str(class_): class_ for class_ in RetentionClass}
+
+_Row = tuple[int, str, bytes, bytes, float, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Records that got the positions from `first` on."""
+
+    first: int
+    records: Sequence[Record]
+
+    @property
+    def last(self) -> int:
+        """The last one's position."""
+        return self.first + len(self.records) - 1
+
+    @property
+    def size(self) -> int:
+        """What they hold, in bytes."""
+        return sum(record.size for record in self.records)
+
+
+def last_position(connection: apsw.Connection, scope: str | None = None) -> int:
+    """The last position that was ever given, of all or of one scope; 0 if none."""
+    if scope is None:
+        found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get
+    else:
+        found = connection.execute("SELECT last FROM scopes WHERE scope = ?", (scope,)).get
+    return int(found or 0)
+
+
+def append(
+    connection: apsw.Connection, records: Sequence[Record], scope: str | None, expect: int | None
+) -> Appended:
+    """Insert records at the next positions.  Raises `Conflict` before anything is written."""
+    if scope is not None and expect is not None:
+        at = last_position(connection, scope)
+        if at != expect:
+            raise Conflict(at)
+    first = last_position(connection) + 1
+    connection.executemany(
+        _INSERT,
+        (
+            (
+                sequence,
+                record.type,
+                topics_text(record.topics),
+                record.document,
+                record.at,
+                record.event_id,
+                record.class_,
+            )
+            for sequence, record in enumerate(records, first)
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO event_topics VALUES (?, ?)",
+        (
+            (topic, sequence)
+            for sequence, record in enumerate(records, first)
+            for topic in record.topics
+        ),
+    )
+    grown: Counter[str] = Counter()
+    for record in records:
+        grown[record.class_] += record.size
+    connection.executemany(
+        "UPDATE classes SET bytes = bytes + ? WHERE class = ?",
+        [(size, class_) for class_, size in grown.items()],
+    )
+    appended = Appended(first, records)
+    if scope is not None:
+        connection.execute(
+            "INSERT INTO scopes VALUES (?1, ?2) ON CONFLICT DO UPDATE SET last = ?2",
+            (scope, appended.last),
+        )
+    return appended
+
+
+def read(
+    connection: apsw.Connection, after: int, topics: frozenset[str] | None, limit: int
+) -> tuple[list[Event], int, int]:
+    """A page: see `monitor.ports.EventLog.read`."""
+    floor = _floor(connection, topics)
+    last = last_position(connection)
+    if not floor <= after <= last:
+        raise Gap(floor)
+    most = page_size(limit)
+    rows = (
+        _all_rows(connection, after, most)
+        if topics is None
+        else _rows_on(connection, after, topics, most)
+    )
+    found: list[Event] = []
+    weight = 0
+    for row in rows:
+        weight += len(row[3])
+        if len(found) == most or (found and weight > MOST_PAGE_BYTES):
+            return found, row[0] - 1, floor
+        found.append(_event(row))
+    return found, last, floor
+
+
+def _all_rows(connection: apsw.Connection, after: int, most: int) -> Iterable[_Row]:
+    return connection.execute(
+        _SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        (after, most + 1),
+    )
+
+
+def _rows_on(
+    connection: apsw.Connection, after: int, topics: frozenset[str], most: int
+) -> Iterator[_Row]:
+    """The first events on any of these topics and one more, each found by the topic's index."""
+    sequences: set[int] = set()
+    for topic in topics:
+        sequences.update(
+            sequence
+            for (sequence,) in connection.execute(
+                "SELECT sequence FROM event_topics WHERE topic = ? AND sequence > ?"
+                " ORDER BY sequence LIMIT ?",
+                (topic, after, most + 1),
+            )
+        )
+    for sequence in sorted(sequences)[: most + 1]:
+        yield from connection.execute(_SELECT + "WHERE sequence = ?", (sequence,))
+
+
+def _event(row: _Row) -> Event:
+    sequence, type_, topics, encoded, at, event_id, class_ = row
+    record = Record(_TYPES[type_], _CLASSES[class_], topics_from(topics), encoded, at, event_id)
+    return record.event(sequence)
+
+
+def _class_floors(connection: apsw.Connection) -> dict[RetentionClass, int]:
+    rows = connection.execute("SELECT class, floor FROM classes")
+    return {_CLASSES[class_]: floor for class_, floor in rows}
+
+
+def _floor(connection: apsw.Connection, topics: frozenset[str] | None) -> int:
+    classes = _class_floors(connection)
+    if topics is None:
+        highest = connection.execute("SELECT max(floor) FROM erased").get
+        return floors.floor_of(None, classes, {"": highest or 0})
+    erased: dict[str, int] = {}
+    for topic in topics:
+        floor = connection.execute("SELECT floor FROM erased WHERE topic = ?", (topic,)).get
+        if floor is not None:
+            erased[topic] = floor
+    return floors.floor_of(topics, classes, erased)
+
+
+def trim(
+    connection: apsw.Connection, class_: RetentionClass, before: float, max_bytes: int | None
+) -> int:
+    """Remove up to `BATCH_EVENTS` of a class's oldest events; how many.
+
+    Fewer than that many means that there is nothing more to remove.
+    """
+    stop = checkpoints.oldest(
+        value
+        for (value,) in connection.execute(
+            # The character after the slash ends the keys that begin so.
+            "SELECT value FROM registry WHERE key >= ? AND key < ? AND value IS NOT NULL",
+            (checkpoints.PREFIX, checkpoints.PREFIX[:-1] + "0"),
+        )
+    )
+    weight = connection.execute("SELECT bytes FROM classes WHERE class = ?", (class_.value,)).get
+    going: list[tuple[int, tuple[str, ...]]] = []
+    freed = 0
+    for sequence, at, length, topics in connection.execute(
+        "SELECT sequence, at, length(document), topics FROM events"
+        " WHERE class = ? AND sequence <= ? ORDER BY sequence LIMIT ?",
+        (class_.value, stop, BATCH_EVENTS),
+    ):
+        too_heavy = max_bytes is not None and weight - freed > max_bytes
+        if not (at < before or too_heavy):
+            break
+        going.append((sequence, topics_from(topics)))
+        freed += length + RECORD_BYTES
+    if not going:
+        return 0
+    connection.execute(
+        "UPDATE classes SET floor = ?, bytes = bytes - ? WHERE class = ?",
+        (going[-1][0], freed, class_.value),
+    )
+    for sequence, topics in going:
+        _raise_erased(connection, floors.strays(class_, topics), sequence)
+    _forget_covered(connection)
+    _remove(connection, going)
+    return len(going)
+
+
+def erase(connection: apsw.Connection, topic: str) -> int:
+    """Remove up to `BATCH_EVENTS` events on a topic; how many, and fewer when that was all."""
+    going: list[tuple[int, tuple[str, ...]]] = []
+    freed: Counter[str] = Counter()
+    for sequence, class_, length, topics in connection.execute(
+        "SELECT sequence, class, length(document), topics FROM event_topics JOIN events"
+        " USING (sequence) WHERE topic = ? ORDER BY sequence LIMIT ?",
+        (topic, BATCH_EVENTS),
+    ):
+        going.append((sequence, topics_from(topics)))
+        freed[class_] += length + RECORD_BYTES
+    for sequence, topics in going:
+        _raise_erased(connection, topics, sequence)
+    connection.executemany(
+        "UPDATE classes SET bytes = bytes - ? WHERE class = ?",
+        [(size, class_) for class_, size in freed.items()],
+    )
+    _remove(connection, going)
+    return len(going)
+
+
+def _raise_erased(connection: apsw.Connection, topics: Iterable[str], floor: int) -> None:
+    for topic in topics:
+        connection.execute(
+            "INSERT INTO erased VALUES (?1, ?2) ON CONFLICT DO UPDATE SET floor = max(floor, ?2)",
+            (topic, floor),
+        )
+
+
+def _forget_covered(connection: apsw.Connection) -> None:
+    """Erased topics whose classes have been trimmed as far need no floor of their own."""
+    classes = _class_floors(connection)
+    # What no class's floor has reached cannot be covered: this looks at few, once.
+    rows: list[tuple[str, int]] = list(
+        connection.execute(
+            "SELECT topic, floor FROM erased WHERE floor <= ?", (max(classes.values()),)
+        )
+    )
+    connection.executemany(
+        "DELETE FROM erased WHERE topic = ?",
+        [(topic,) for topic, floor in rows if floors.is_covered(topic, floor, classes)],
+    )
+
+
+def _remove(connection: apsw.Connection, going: Sequence[tuple[int, tuple[str, ...]]]) -> None:
+    connection.executemany(
+        "DELETE FROM event_topics WHERE topic = ? AND sequence = ?",
+        [(topic, sequence) for sequence, topics in going for topic in topics],
+    )
+    connection.executemany(
+        "DELETE FROM events WHERE sequence = ?", [(sequence,) for sequence, _ in going]
+    )
