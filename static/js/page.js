@@ -6,13 +6,12 @@ import { perFrame } from "./buffer.js";
 import { FleetPage } from "./fleet.js";
 import { HostPage } from "./host.js";
 import { Live } from "./live.js";
+import { isAfter, withoutSuperseded } from "./messages.js";
+import { showState, Statuses } from "./status.js";
 import { Store } from "./store.js";
-import { connect } from "./stream.js";
+import { connect } from "./tab.js";
 
 const TICK_MS = 1_000;
-const SHAPES = { up: "●", stale: "○", down: "■", retired: "○" };
-
-/** @typedef {{type: string, data: any}} Message */
 
 /**
  * What a page does beside its live values, by its name in data-page; a page may do nothing more.
@@ -33,66 +32,40 @@ const NO_VIEW = { onConnected() {}, onMetrics() {}, onStatus() {}, onTick() {} }
 function open() {
   const ended = new AbortController();
   const { signal } = ended;
-  const { page, host = "", topics = "", position = "", period } = document.body.dataset;
+  const { dataset } = document.body;
+  const { page, host = "", topics = "", position = "", version = "", period } = dataset;
   if (!page) return;
   const store = new Store();
   const live = new Live(store, host, Number(period) || 1);
   live.bind(document);
   const view = VIEWS[page]?.(host, store, live, signal) ?? NO_VIEW;
+  const statuses = new Statuses(() => view.onStatus(), signal);
 
-  /** Hosts' topics of which the snapshot is still to come. */
-  let snapshot = true;
-
-  const apply = (/** @type {Message[]} */ messages) => {
-    for (const { type, data } of messages) {
+  const apply = (/** @type {import("./messages.js").Message[]} */ messages) => {
+    for (const { type, data, id, snapshot } of messages) {
       if (type === "connected") {
-        snapshot = true;
+        if (data.gap) statuses.mend();
         view.onConnected();
       } else if (type === "metric_update") {
         view.onMetrics(data, snapshot);
-        snapshot = false;
       } else if (type === "host_update") {
-        showStatus(data);
+        statuses.show(data);
         view.onStatus();
       }
+      // A page that comes back from the browser's cache goes on from what it shows.
+      if (id && (data.gap || isAfter(id, dataset.position ?? ""))) dataset.position = id;
     }
   };
-  const push = perFrame(apply, signal);
+  const push = perFrame(apply, withoutSuperseded, signal);
 
-  connect(
-    { topics, position },
-    { onEvent: (type, data) => push({ type, data }), onState: showState },
-    signal,
-  );
+  const from = { topics: topics.split(","), position, version };
+  connect(from, { onMessage: push, onState: showState }, signal);
   const timer = window.setInterval(() => {
     live.age();
     view.onTick();
   }, TICK_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   window.addEventListener("pagehide", () => ended.abort(), { once: true });
-}
-
-/** @param {"live" | "waiting" | "silent"} state @param {string} reason */
-function showState(state, reason) {
-  const banner = document.querySelector("[data-live]");
-  const lost = state !== "live";
-  const words = lost ? `■ Not live: ${reason}, trying again` : "Live";
-  if (!banner || banner.textContent === words) return;
-  banner.textContent = words;
-  banner.classList.toggle("is-lost", lost);
-}
-
-/** @param {{host: string, status: string, timestamp: string}} update */
-function showStatus({ host, status, timestamp }) {
-  if (!(status in SHAPES)) return;
-  for (const element of document.querySelectorAll("[data-status]")) {
-    if (element.getAttribute("data-status") !== host) continue;
-    element.className = `status is-${status}`;
-    element.children[0].textContent = SHAPES[/** @type {keyof typeof SHAPES} */ (status)];
-    element.children[1].textContent = status;
-  }
-  const since = document.querySelector("[data-since]");
-  if (since && timestamp) since.textContent = `${timestamp.slice(0, 16).replace("T", " ")} UTC`;
 }
 
 open();

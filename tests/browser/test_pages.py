@@ -21,6 +21,9 @@ EVIL = '<img src=x onerror="document.title=\'owned\'">{{7*7}}</script>\u2028x"\n
 CPU = "system.cpu.utilization"
 WIDTHS = (1440, 768, 390)
 
+WITHOUT_WORKER = "delete globalThis.SharedWorker"
+"""A browser that has none: what a test does to a page's requests does not reach a worker's."""
+
 
 def metrics(share: float, mount: str = "/") -> dict[str, float]:
     """What a small host says."""
@@ -169,6 +172,7 @@ async def test_a_late_value_shows_its_age(rig: Rig, browser: Browser, path: str)
     """It must be that a page without its stream says so, and how old each number is."""
     context = await browser.new_context()
     page = await context.new_page()
+    await page.add_init_script(WITHOUT_WORKER)
     await page.route("**/api/v1/stream**", lambda route: route.abort())
     await page.goto(rig.url + path)
     await expect(page.locator("[data-live]")).to_contain_text("Not live", timeout=10_000)
@@ -193,6 +197,7 @@ async def test_a_stream_that_was_lost_comes_back(rig: Rig, browser: Browser) -> 
     """It must be that the page reconnects by itself and goes on."""
     context = await browser.new_context()
     page = await context.new_page()
+    await page.add_init_script(WITHOUT_WORKER)
     refused = {"left": 2}
 
     async def refuse(route: Route) -> None:
