@@ -26,21 +26,30 @@ from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
 from monitor.core.state import LiveState
-from monitor.errors import StartError
+from monitor.errors import MonitorError, StartError
 from monitor.ingest.intake import Intake
-from monitor.log.memory import MemoryLog
+from monitor.log import retention
+from monitor.log.sqlite import open_log
 from monitor.model import Frame, Snapshot
 from monitor.pipeline import Pipeline
+from monitor.ports import EventLog, Registry
+from monitor.roster import Roster
 from monitor.store import memory
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
-from monitor.web.config import require_loopback
+from monitor.web.config import limits, require_loopback
 from monitor.web.connections import Connections
 from monitor.web.services import Services
 
 TICK_SECONDS = 1.0
 """How often time is judged."""
+
+KEEP_SECONDS = 5.0
+"""How often the roster's checkpoint is looked at."""
+
+PRUNE_SECONDS = 3_600.0
+"""How often what was kept long enough is let go of."""
 
 MOST_DESCRIPTORS = 65_536
 """More than any of our bounds needs, however high the system's limit is."""
@@ -73,16 +82,17 @@ def serve(settings: Settings, data_dir: Path) -> int:
     os.umask(0o077)
     _allow_many_descriptors()
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
-        application = Application(settings)
-        keep_the_loop_free()
-        return asyncio.run(_until_the_end(application, listening))
+        return asyncio.run(_until_the_end(settings, data_dir, listening))
 
 
-async def _until_the_end(application: Application, listening: socket.socket) -> int:
+async def _until_the_end(settings: Settings, data_dir: Path, listening: socket.socket) -> int:
     """Run the application; then leave, even where some task of the HTTP server cannot be ended.
 
     By then everything of ours is closed, and asyncio would wait for such a task for ever.
     """
+    log, registry = await open_log(data_dir)
+    application = Application(settings, log, registry)
+    keep_the_loop_free()
     status = await application.run(listening)
     for number in STOPPING:
         # We are as good as gone; a second signal must not turn success into a failure.
@@ -171,14 +181,16 @@ def _fault(task: asyncio.Task[object]) -> BaseException | None:
 class Application:
     """The built objects, and the tasks that run them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, events: EventLog, registry: Registry) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
         host = settings.host.name
         self._store = memory.MemoryStore()
-        self._events = MemoryLog()
+        self._events = events
+        self._registry = registry
         state = LiveState()
+        self._roster = Roster(state, events, registry)
         state.label(host, settings.host.labels)
         self._hub = EventPublisher(self._events, state, time.time)
         self._pipeline = Pipeline(state, self._store, self._events, self._hub.offer, time.time)
@@ -197,6 +209,7 @@ class Application:
             clock=time.time,
             ready=self._ready.is_set,
             host=host,
+            limits=limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         )
         self._web = create_app(services, allowed_hosts(settings))
 
@@ -213,10 +226,12 @@ class Application:
             # Whoever started us may have us ignore the others: nohup, a shell's background job.
             if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._ending.set)
+        await self._roster.restore(time.time())
         await self._hub.start()
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
             asyncio.create_task(self._judge(), name="judge"),
+            asyncio.create_task(self._keep(), name="keep"),
             asyncio.create_task(self._announce(server.url(listening)), name=ANNOUNCE),
         ]
         serving = asyncio.create_task(
@@ -240,7 +255,9 @@ class Application:
             task.cancel()
         self._runner.close()
         await self._hub.stop()
+        await self._roster.keep()
         await self._events.close()
+        await self._registry.close()
         await self._store.close()
 
     def end(self) -> None:
@@ -272,6 +289,19 @@ class Application:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             await self._pipeline.tick(time.time())
+
+    async def _keep(self) -> None:
+        """Write down where the roster stands, and let go of what was kept long enough."""
+        pruned_at = -PRUNE_SECONDS
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            await self._roster.keep()
+            if time.monotonic() - pruned_at >= PRUNE_SECONDS:
+                pruned_at = time.monotonic()
+                try:
+                    await retention.prune(self._events, time.time())
+                except MonitorError as error:
+                    self._log.warning("the log was not pruned", reason=error.detail)
 
     async def _announce(self, url: str) -> None:
         try:

@@ -11,8 +11,9 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from monitor.core import hosts
+from monitor.core.messages import HostUpdate, event
 from monitor.core.state import HostState, LiveState
-from monitor.model import Event, EventType, Frame, HostStatus, Snapshot
+from monitor.model import Event, Frame, HostStatus, Snapshot
 from monitor.ports import EventLog, SeriesStore
 
 PAUSE_SECONDS = 5.0
@@ -64,7 +65,8 @@ class Pipeline:
         folded = False
         for number, frame in enumerate(frames, 1):
             if self._state.is_newer(frame, now):
-                self._state.fold(frame, list(snapshots) if number == len(frames) else [], now)
+                tables = list(snapshots) if number == len(frames) else []
+                self._state.fold(frame, tables, max(now, self._now))
                 folded = True
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -89,7 +91,7 @@ class Pipeline:
         ]
         for start in range(0, len(changed), MOST_EVENTS_AT_ONCE):
             batch = changed[start : start + MOST_EVENTS_AT_ONCE]
-            await self._log.append([event for _, _, event in batch])
+            await self._log.append([happened for _, _, happened in batch])
             for host, status, _ in batch:
                 host.status, host.since = status, now
 
@@ -109,15 +111,5 @@ def _host_update(host: HostState, status: HostStatus, silent: float, now: float)
         reason = "first frame" if host.status is None else "frames are coming again"
     else:
         reason = f"silent for {silent:.0f} s"
-    return Event(
-        type=EventType.HOST_UPDATE,
-        topics=("fleet", f"host:{host.name}"),
-        data={
-            "host": host.name,
-            "status": status.value,
-            "was": host.status.value if host.status else None,
-            "reason": reason,
-        },
-        at=now,
-        event_id=secrets.token_hex(8),
-    )
+    said = HostUpdate(host=host.name, status=status, was=host.status, reason=reason)
+    return event(said, now, secrets.token_hex(8))

@@ -16,6 +16,8 @@ import pytest
 from monitor import bootstrap
 from monitor.config import Settings
 from monitor.errors import StartError
+from monitor.log.memory import MemoryLog
+from monitor.log.memory_registry import MemoryRegistry
 from monitor.web import server as web_server
 from tests import serving
 from tests.conftest import StartServer
@@ -104,6 +106,12 @@ def test_the_lock_is_free_after_a_kill(start_server: StartServer, tmp_path: Path
     assert again.url
 
 
+def made() -> bootstrap.Application:
+    """An application whose log is in memory."""
+    registry = MemoryRegistry()
+    return bootstrap.Application(Settings(), MemoryLog(registry), registry)
+
+
 async def run(application: bootstrap.Application) -> int:
     """Run a whole application in this process until it ends by itself."""
     listening = web_server.listener("127.0.0.1", 0)
@@ -119,11 +127,11 @@ async def end_quietly(application: bootstrap.Application) -> None:
 
 
 @pytest.mark.parametrize("fault", [fail, end_quietly])
-@pytest.mark.parametrize("task", ["_runner.run", "_judge", "_hub._flush", "_hub._follow"])
+@pytest.mark.parametrize("task", ["_runner.run", "_judge", "_keep", "_hub._flush", "_hub._follow"])
 async def test_a_task_that_ends_ends_the_server_which_would_show_old_numbers(
     monkeypatch: pytest.MonkeyPatch, task: str, fault: Fault
 ) -> None:
-    application = bootstrap.Application(Settings())
+    application = made()
     owner, name = application, task
     if "." in task:
         room, name = task.split(".")
@@ -136,7 +144,7 @@ async def test_a_host_that_gives_no_frame_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bootstrap, "READY_SECONDS", 0.2)
-    application = bootstrap.Application(Settings())
+    application = made()
     monkeypatch.setattr(application._runner, "run", asyncio.Event().wait)
     with pytest.raises(StartError, match="no frame of this host"):
         await run(application)

@@ -164,6 +164,20 @@ class LiveState:
                 host.snapshot_versions[snapshot.kind] = self.version
         return host
 
+    def recall(
+        self,
+        host: str,
+        labels: Mapping[str, str],
+        status: HostStatus,
+        since: float,
+        seen_at: float,
+    ) -> None:
+        """Know a host from before, whose frames are still to come."""
+        known = self.hosts.get(host)
+        if known is None:
+            known = self.hosts[host] = HostState(host, labels)
+        known.status, known.since, known.seen_at = status, since, seen_at
+
     def label(self, host: str, labels: Mapping[str, str]) -> None:
         """Set a host's labels; it is then known before its first frame."""
         self.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)

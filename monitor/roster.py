@@ -1,0 +1,122 @@
+"""Who is known: the hosts' statuses over restarts, as a consumer of the log.
+
+The roster's checkpoint holds every host with its status and labels, and the position in the log
+up to which that is true; what the log has after it is folded in at the start.  So a server
+that comes back neither forgets a host nor says of one that it came for the first time.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+
+import msgspec
+
+from monitor.core.state import LiveState
+from monitor.errors import MonitorError
+from monitor.model import Event, EventType, HostStatus
+from monitor.ports import LONGEST_VALUE_BYTES, Conflict, EventLog, Gap, Registry, Unknown
+
+CHECKPOINT = "hosts"
+
+PAGE_EVENTS = 1_000
+"""What one read of the log brings at the start."""
+
+MOST_UNCOMPRESSED_BYTES = 64 * 1024 * 1024
+"""No roster of ours is larger; a value that says so was not written by us."""
+
+ENVELOPE_BYTES = 1_024
+"""What a checkpoint's own words may add to its state."""
+
+logger = logging.getLogger("monitor.roster")
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A host as the checkpoint has it; `since` is unix seconds."""
+
+    status: HostStatus
+    since: float
+    labels: dict[str, str] = {}
+
+
+class Roster:
+    """Keeps the checkpoint.  Only one process does: a stale one's save is refused."""
+
+    def __init__(self, state: LiveState, log: EventLog, registry: Registry) -> None:
+        self._state = state
+        self._log = log
+        self._registry = registry
+        self._revision = 0
+        self._position = 0
+        self._kept: dict[str, Known] = {}
+
+    async def restore(self, now: float) -> None:
+        """Make every known host known again; its silence counts from `now`, unix seconds."""
+        found = await self._registry.checkpoint(CHECKPOINT)
+        self._revision = found.revision
+        hosts = _decoded(found.state)
+        position = found.positions.get("log", 0)
+        last = await self._log.last()
+        while position < last:
+            try:
+                events, position, _ = await self._log.read(
+                    position, frozenset({"fleet"}), PAGE_EVENTS
+                )
+            except Gap as gap:
+                position = gap.floor if position < gap.floor else last
+            else:
+                for event in events:
+                    _fold(hosts, event)
+        for name, known in hosts.items():
+            self._state.recall(name, known.labels, known.status, known.since, now)
+        self._kept, self._position = hosts, position
+
+    async def keep(self) -> None:
+        """Write the checkpoint where hosts have changed, or where the log would wait for it.
+
+        It is called after a tick, when everything that is known of the hosts is in the log.
+        """
+        position = await self._log.last()
+        hosts = {
+            host.name: Known(host.status, host.since, host.labels)
+            for host in self._state.hosts.values()
+            if host.status is not None
+        }
+        if hosts == self._kept and position - self._position < PAGE_EVENTS:
+            return
+        state = zlib.compress(msgspec.json.encode(hosts))
+        if len(state) > LONGEST_VALUE_BYTES - ENVELOPE_BYTES:
+            logger.warning("%d hosts are more than a checkpoint holds", len(hosts))
+            return
+        try:
+            self._revision = await self._registry.save(
+                CHECKPOINT, state, {"log": position}, self._revision
+            )
+        except (Conflict, Unknown) as error:
+            logger.warning("the roster was not saved: %s", error)
+            self._revision = (await self._registry.checkpoint(CHECKPOINT)).revision
+        except MonitorError as error:
+            logger.warning("the roster was not saved: %s", error.detail)
+        else:
+            self._kept, self._position = hosts, position
+
+
+def _decoded(state: bytes) -> dict[str, Known]:
+    """The hosts of a checkpoint; none where it cannot be read, and the log says what it can."""
+    if not state:
+        return {}
+    try:
+        plain = zlib.decompressobj().decompress(state, MOST_UNCOMPRESSED_BYTES)
+        return msgspec.json.decode(plain, type=dict[str, Known])
+    except (zlib.error, msgspec.MsgspecError) as error:
+        logger.warning("the roster's checkpoint cannot be read: %s", error)
+        return {}
+
+
+def _fold(hosts: dict[str, Known], event: Event) -> None:
+    """What an event says of a host."""
+    name, status = event.data.get("host"), event.data.get("status")
+    if event.type is not EventType.HOST_UPDATE or not isinstance(name, str):
+        return
+    known = hosts.get(name)
+    hosts[name] = Known(HostStatus(str(status)), event.at, known.labels if known else {})
