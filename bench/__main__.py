@@ -5,14 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench import collect, server
+from bench import collect, log, server
+from bench.stream import run as stream
 
-BENCHES: dict[str, Callable[[], None]] = {"collect": collect.main, "server": server.main}
+BENCHES: dict[str, Callable[[], None]] = {
+    "collect": collect.main,
+    "log": log.main,
+    "server": server.main,
+    "stream": stream.main,
+}
+
+QUICK = "--quick"
+"""An option that a bench may look for: less of everything."""
 
 
 def main() -> int:
     """Run each bench; the exit status."""
-    names = sys.argv[1:] or list(BENCHES)
+    names = [name for name in sys.argv[1:] if name != QUICK] or list(BENCHES)
     for name in names:
         if name not in BENCHES:
             print(f"there is no bench {name}; there are {', '.join(BENCHES)}", file=sys.stderr)
