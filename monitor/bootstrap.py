@@ -26,13 +26,13 @@ from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
 from monitor.core.state import LiveState
-from monitor.errors import MonitorError, StartError
+from monitor.errors import MonitorError, StartError, Unavailable
 from monitor.ingest.intake import Intake
 from monitor.log import retention
 from monitor.log.sqlite import open_log
 from monitor.model import Frame, Snapshot
 from monitor.pipeline import Pipeline
-from monitor.ports import EventLog, Registry
+from monitor.ports import EventLog, Registry, Unknown
 from monitor.roster import Roster
 from monitor.store import memory
 from monitor.stream.hub import EventPublisher
@@ -185,6 +185,7 @@ class Application:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
+        self._trouble = ""
         host = settings.host.name
         self._store = memory.MemoryStore()
         self._events = events
@@ -207,7 +208,7 @@ class Application:
             assets=assets.load(),
             connections=self._connections,
             clock=time.time,
-            ready=self._ready.is_set,
+            ready=self._is_ready,
             host=host,
             limits=limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         )
@@ -216,8 +217,24 @@ class Application:
     async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         await self._pipeline.accept(frame, snapshots)
         if not self._ready.is_set():
-            await self._pipeline.tick(time.time())
+            await self._tick()
             self._ready.set()
+
+    async def _tick(self) -> None:
+        """Judge what time has done; a log that cannot be written now is tried again."""
+        try:
+            await self._pipeline.tick(time.time())
+        except (Unavailable, Unknown) as error:
+            if not self._trouble:
+                self._log.error("the log cannot be written", reason=str(error))
+            self._trouble = str(error)
+        else:
+            if self._trouble:
+                self._log.info("the log can be written again")
+            self._trouble = ""
+
+    def _is_ready(self) -> bool:
+        return self._ready.is_set() and not self._trouble
 
     async def run(self, listening: socket.socket) -> int:
         """Serve until told to stop; 0, or 1 where a task of ours failed."""
@@ -288,7 +305,7 @@ class Application:
     async def _judge(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            await self._pipeline.tick(time.time())
+            await self._tick()
 
     async def _keep(self) -> None:
         """Write down where the roster stands, and let go of what was kept long enough."""

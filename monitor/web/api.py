@@ -177,9 +177,10 @@ class Api:
         return answer(Health("ok", monitor.__version__))
 
     async def readiness(self) -> Response:
-        """200 once this host's first frame has been accepted."""
+        """200 once this host's first frame has been accepted, while the log can be written."""
         if not self._services.ready():
-            raise Unavailable("the first frame of this host has not come yet", code="not_ready")
+            detail = "this host's first frame has not come yet, or the log cannot be written"
+            raise Unavailable(detail, code="not_ready")
         return answer(Health("ready", monitor.__version__))
 
     async def openapi(self) -> Response:

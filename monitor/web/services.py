@@ -30,7 +30,7 @@ class Services:
     clock: Callable[[], float]
     """Unix seconds."""
     ready: Callable[[], bool]
-    """Whether the first frame of this host has been accepted."""
+    """Whether the first frame of this host has been accepted, and the log can be written."""
     host: str
     """This host's name."""
     limits: Limits = NO_LIMITS
