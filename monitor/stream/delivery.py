@@ -67,6 +67,11 @@ class Delivery:
                 self.crowd.fall_behind(client, before, self.version)
         self._bring_up(flush=False)
 
+    def forget(self, topic: str) -> None:
+        """What was made of a topic's state for newcomers holds no longer."""
+        for known in [each for each in self._owed if each[0] == topic]:
+            del self._owed[known]
+
     # To those that are live
 
     async def deliver(self, events: Sequence[Ringed], *, flush: bool) -> None:

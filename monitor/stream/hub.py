@@ -164,8 +164,9 @@ class EventPublisher:
         self.offer()
 
     def hide(self, topic: str, key: str) -> None:
-        """Show it no longer."""
+        """Show it no longer: whoever comes now is not told of it."""
         self._state.hide(topic, key)
+        self._delivery.forget(topic)
 
     def offer(self) -> None:
         """State changed; its versions say what.  Readers get it with the next flush."""
