@@ -211,12 +211,12 @@ def _columns(keys: list[Any], host: str, known: Known, field: str) -> Columns:
         return found
     for at, key in enumerate(texts):
         names.key(key, f"{field}[{at}]")
-    columns = Columns.of(texts)
-    if len(columns.schema.index) < len(texts):
-        twice = next(at for at, key in enumerate(texts) if columns.schema.index[key] != at)
+    if len(set(texts)) < len(texts):
+        first = {key: at for at, key in reversed(list(enumerate(texts)))}
+        twice = next(at for at, key in enumerate(texts) if first[key] != at)
         detail = f"the KEY {excerpt(texts[twice])} stands twice"
         raise InputError(detail, code="duplicate_key", field=f"{field}[{twice}]")
-    return columns
+    return Columns.of(texts)
 
 
 def _frames(value: Any, host: str, columns: Columns, now: float) -> tuple[Frame, ...]:
@@ -291,13 +291,17 @@ def _row(values: list[Any], columns: Columns, field: Callable[[int], str]) -> ar
 
 def _require_integers(values: list[float], columns: Columns, field: Callable[[int], str]) -> None:
     """Raise where a whole number is too large, or is a count that would be rounded."""
-    for at, value in enumerate(values):
-        if type(value) is not int or -EXACT_INTEGER <= value <= EXACT_INTEGER:
-            continue
+    large = [
+        at
+        for at, value in enumerate(values)
+        if type(value) is int and not -EXACT_INTEGER <= value <= EXACT_INTEGER
+    ]
+    counters = set(columns.counters.tolist()) if large else set()
+    for at in large:
         limit = 0
-        if not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
+        if not -LARGEST_INTEGER <= values[at] < LARGEST_INTEGER:
             limit = LARGEST_INTEGER
-        elif at in columns.counters and int(float(value)) != value:
+        elif at in counters and int(float(values[at])) != values[at]:
             limit = EXACT_INTEGER
         if limit:
             detail = "a whole number is too large to be kept exactly"
