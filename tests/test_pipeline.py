@@ -40,6 +40,29 @@ class House:
         return [(one.data["host"], one.data["was"], one.data["status"]) for one in events]
 
 
+async def test_frames_of_a_backlog_are_stored_all_and_offered_once() -> None:
+    house = House()
+    frames = [frame(900 + at, {"a": at}) for at in range(100)]
+    table = snapshot(999, "processes", {"pid": 1})
+    await house.pipeline.accept_all(frames, [table])
+    stored = (await house.store.range([("web-1", "a")], 900, 1000, 100)).series[0]
+    assert stored.average.tolist() == list(range(100))
+    assert house.state.hosts["web-1"].metrics() == {"a": 99}
+    assert house.state.hosts["web-1"].snapshots == {"processes": table}
+    assert house.offered == 1
+
+
+async def test_of_a_backlog_only_what_is_newer_becomes_the_present() -> None:
+    house = House()
+    await house.accept(995, 7)
+    await house.pipeline.accept_all([frame(at, {"a": at}) for at in (993, 994)], [])
+    assert house.state.hosts["web-1"].metrics() == {"a": 7}
+    assert house.offered == 1
+    await house.pipeline.accept_all([frame(at, {"a": at}) for at in (994.5, 996)], [])
+    assert house.state.hosts["web-1"].metrics() == {"a": 996}
+    assert house.offered == 2
+
+
 async def test_a_frame_is_stored_folded_and_offered() -> None:
     house = House()
     await house.pipeline.accept(frame(1000, {"a": 7}), [snapshot(1000, "processes", {"pid": 1})])

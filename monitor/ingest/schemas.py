@@ -97,6 +97,8 @@ class Schemas:
             return (self._placed(document.frames[0]),)
         self._main = columns.schema
         schema = self._wide(columns.schema)
+        if schema is document.columns.schema:
+            return document.frames
         absent = array("d", (math.nan,)) * (len(schema) - len(columns.schema))
         return tuple(
             Frame(frame.host, frame.at, schema, frame.values + absent) for frame in document.frames

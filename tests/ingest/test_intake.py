@@ -224,18 +224,18 @@ async def test_a_large_push_does_not_stop_the_loop(intake: Intake) -> None:
     frames: list[Any] = [frame(time.time() - n, [0.123456789 + n] * 5_000) for n in range(1, 9)]
     body = encoded(schema=keys, frames=frames)
     assert len(body) > 10 * LARGE_BYTES
-    lateness: list[float] = []
+    turns = 0
 
     async def watch() -> None:
+        nonlocal turns
         while True:
-            before = time.perf_counter()
             await asyncio.sleep(0.001)
-            lateness.append(time.perf_counter() - before - 0.001)
+            turns += 1
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0.01)
+    turns = 0
     assert (await intake.push(body)).accepted == 8
     watching.cancel()
-    # Decoding it takes some 50 ms; a machine that does other things too makes single waits late.
-    assert len(lateness) > 10
-    assert sorted(lateness)[-3] < 0.02
+    # Decoding takes some 50 ms.  On the loop it would leave room for a turn or two, in the store.
+    assert turns >= 5
