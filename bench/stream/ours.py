@@ -1,14 +1,17 @@
 """This project's server, whole but for its collectors, publishing what the bench asks for.
 
 An alert goes into the log, a burst into it with one append, a tick is a frame of every host
-that the pipeline accepts: the ways that they have in the program.
+that the pipeline accepts: the ways that they have in the program.  With a folder as argument
+the log is kept there, durable, as the program has it; without one it is in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from array import array
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -20,8 +23,10 @@ from monitor.core.headline import HEADLINE_KEYS
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
+from monitor.log.sqlite import open_log
 from monitor.model import Event, Frame, Schema
 from monitor.pipeline import Pipeline
+from monitor.ports import EventLog
 from monitor.store.memory import MemoryStore
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
@@ -33,10 +38,10 @@ from monitor.web.services import Services
 class Ours:
     """The flow without collectors."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._state = LiveState()
         self._store = MemoryStore()
-        self._log = MemoryLog()
+        self._log = log
         self.hub = EventPublisher(self._log, self._state, time.time)
         self._pipeline = Pipeline(self._state, self._store, self._log, self.hub.offer, time.time)
         self.services = Services(
@@ -86,11 +91,12 @@ def _event(data: dict[str, object], number: int) -> Event:
 
 async def main() -> None:
     """Serve until killed."""
-    ours = Ours()
+    ours = Ours((await open_log(Path(sys.argv[1])))[0] if len(sys.argv) > 1 else MemoryLog())
     listening = server.listener("127.0.0.1", 0)
     await ours.hub.start()
     publishing = asyncio.create_task(ours.run())
     ours.command("t")  # hosts are known before anybody asks for them
+    bootstrap.keep_the_loop_free()  # as `serve` does
     control.announce(listening.getsockname()[1], await control.listen(ours.command))
 
     async def never() -> None:
@@ -102,5 +108,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     control.allow_many_descriptors()
-    bootstrap.keep_the_loop_free()  # as `serve` does
     asyncio.run(main())

@@ -67,27 +67,35 @@ class Program:
     module: str
     """Of this package, run with ``python -m``; none for nginx."""
     path: str = "/stream"
+    keeps: bool = False
+    """Whether it is given a folder to keep its log in."""
 
     def running(self) -> AbstractContextManager[Running]:
         """Run it while a block does."""
         return _own(self) if self.module else _nchan()
 
 
-OURS = Program("awoooi-monitor", "ours", "/api/v1/stream?topics=fleet,alerts")
+_PATH = "/api/v1/stream?topics=fleet,alerts"
+
+OURS = Program("awoooi-monitor", "ours", _PATH, keeps=True)
+OURS_IN_MEMORY = Program("the same, log in memory", "ours", _PATH)
 SEED = Program("seed's shape, Quart + Hypercorn", "seed")
 STARLETTE = Program("sse-starlette on uvicorn", "starlette_app")
 NCHAN = Program("nginx + nchan", "")
 BARE = Program("bare uvloop writer", "bare")
 
-PROGRAMS = (OURS, SEED, STARLETTE, NCHAN, BARE)
+PROGRAMS = (OURS, OURS_IN_MEMORY, SEED, STARLETTE, NCHAN, BARE)
 
 
 @contextlib.contextmanager
 def _own(program: Program) -> Iterator[Running]:
     line = [sys.executable, "-m", f"bench.stream.{program.module}"]
-    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
+    with contextlib.ExitStack() as stack:
+        if program.keeps:
+            line.append(stack.enter_context(tempfile.TemporaryDirectory()))
+        process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE)
+        stack.callback(_end, process)
+        assert process.stdout is not None
         if not select.select([process.stdout], [], [], START_SECONDS)[0]:
             raise RuntimeError(f"{program.name} did not start")
         said = process.stdout.readline()
@@ -102,9 +110,11 @@ def _own(program: Program) -> Iterator[Running]:
             path=program.path,
             ready="connected",
         )
-    finally:
-        process.kill()
-        process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 @contextlib.contextmanager
