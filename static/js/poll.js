@@ -19,6 +19,8 @@ const REFUSALS = new Map([
   [401, "you are logged out; log in and reload the page"],
   [403, "you may not see this"],
   [404, "the server does not know what this page shows"],
+  [429, "the server is busy"],
+  [503, "the server is busy"],
 ]);
 
 /** The stream did not come; `status` is 0 where there was no answer at all. */
@@ -29,6 +31,11 @@ export class Refused extends Error {
     this.status = status;
   }
 
+  /** Whether the server asks to be left alone for a while. */
+  get busy() {
+    return this.status === 429 || this.status === 503;
+  }
+
   /** Whether asking again soon cannot help. */
   get lasting() {
     return [400, 401, 403].includes(this.status);
@@ -36,7 +43,7 @@ export class Refused extends Error {
 
   /** Whether it is about what was asked for, and not about how the server is. */
   get ours() {
-    return REFUSALS.has(this.status);
+    return this.lasting || this.status === 404;
   }
 }
 
@@ -77,6 +84,8 @@ export function poll(topics, position, signal) {
       parser.feed(text);
     }
     parser.end();
+    // A server without room for one more says so to a browser by an empty answer.
+    if (!messages.length) throw new Refused(503);
     return { messages, position: parser.position };
   });
 }

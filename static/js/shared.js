@@ -16,8 +16,9 @@ import { probe } from "./poll.js";
 import { Stream } from "./stream.js";
 import { Timers } from "./timers.js";
 
-/** Topics that the server accepts of one stream. */
+/** Topics that the server accepts of one stream, and what of its address they may fill. */
 const MOST_TOPICS = 64;
+const LONGEST_TOPICS = 6_000;
 /** Tabs that open together get one stream together. */
 const GATHER_MS = 20;
 /**
@@ -71,6 +72,8 @@ class Sharing {
     this.present = null;
     /** @type {Stream | null} what takes over once it speaks */
     this.next = null;
+    /** Where it begins. */
+    this.asked = "";
     this.asideMs = FIRST_ASIDE_MS;
     this.probing = new AbortController();
     this.timers = new Timers();
@@ -78,7 +81,8 @@ class Sharing {
 
   /** @param {MessagePort} port @param {string[]} topics @param {string} position */
   join(port, topics, position) {
-    if (new Set([...this.union(), ...topics]).size > MOST_TOPICS) {
+    if (!this.fit(topics)) {
+      this.leave(port);
       port.postMessage({ kind: "full" });
       return;
     }
@@ -119,6 +123,12 @@ class Sharing {
     return new Set(this.heeded().flatMap((tab) => [...tab.topics]));
   }
 
+  /** Whether one stream has room for more topics. @param {Iterable<string>} topics */
+  fit(topics) {
+    const all = new Set([...this.union(), ...topics]);
+    return all.size <= MOST_TOPICS && encodeURIComponent([...all].join()).length <= LONGEST_TOPICS;
+  }
+
   /** Begin the stream that is to take over. */
   renew() {
     const topics = [...this.union()].sort();
@@ -126,9 +136,10 @@ class Sharing {
     this.next = null;
     if (!topics.length) return;
     const blocked = this.present?.state === "blocked";
+    this.asked = this.lowest();
     /** @type {Stream} */
     const stream = new Stream(
-      { topics, position: this.lowest(), blocked },
+      { topics, position: this.asked, blocked },
       {
         onMessage: (message) => this.pass(stream, message),
         onState: (state, reason, status) => this.onState(stream, state, reason, status),
@@ -156,7 +167,8 @@ class Sharing {
       this.next = null;
       this.asideMs = FIRST_ASIDE_MS;
       for (const tab of this.heeded()) {
-        this.connect(tab, message, !(live && tab.attached));
+        const isWhole = !tab.position || (compare(tab.position, this.asked) ?? -1) >= 0;
+        this.connect(tab, message, isWhole, !(live && tab.attached));
         if (stream.state === "live") tab.show("live", "");
       }
     } else if (stream === this.present) {
@@ -168,7 +180,7 @@ class Sharing {
   passTo(tab, message) {
     const { type, id } = message;
     if (type === "connected") {
-      this.connect(tab, message, true);
+      this.connect(tab, message, true, true);
     } else if (type !== "disconnected") {
       if (isLogged(message) && tab.position && !isAfter(id, tab.position)) return;
       if (id && isAfter(id, tab.position)) tab.position = id;
@@ -178,17 +190,19 @@ class Sharing {
 
   /**
    * A tab hears a stream from its beginning.  It is told unless it merely changed streams; and
-   * always where its own position and the stream's beginning leave a gap.
+   * always where something is missing between what it has and what it will hear.
    * @param {Tab} tab
    * @param {Message} message `connected`
+   * @param {boolean} isWhole whether the stream was asked for everything that the tab lacks
    * @param {boolean} told
    */
-  connect(tab, message, told) {
-    const { gap: _, ...data } = message.data;
-    const lies = tab.position ? compare(tab.position, message.id) : 0;
-    const complete = message.data.gap ? lies === 0 : lies !== null && lies >= 0;
-    if (!complete) data.gap = { from: tab.position, to: message.id };
-    if (!complete || !tab.position) tab.position = message.id;
+  connect(tab, message, isWhole, told) {
+    const { gap, ...data } = message.data;
+    if (gap ? compare(tab.position, message.id) !== 0 : !isWhole) {
+      data.gap = { from: tab.position, to: message.id };
+      tab.position = message.id;
+    }
+    tab.position ||= message.id;
     tab.attached = true;
     data.topics = [...tab.topics];
     if (told || data.gap) tab.tell({ ...message, data, id: tab.position });
@@ -254,7 +268,12 @@ class Sharing {
     const aside = [...this.tabs.values()].filter((tab) => tab.aside);
     if (!aside.length) return;
     const refused = await this.refusedOf(new Set(aside.flatMap((tab) => [...tab.topics])));
-    for (const tab of aside) tab.aside = [...tab.topics].some((topic) => refused.has(topic));
+    for (const tab of aside) {
+      if ([...tab.topics].some((topic) => refused.has(topic))) continue;
+      // Others may have taken its room meanwhile.
+      if (this.fit(tab.topics)) tab.aside = false;
+      else tab.port.postMessage({ kind: "full" });
+    }
     if (aside.some((tab) => tab.aside)) this.askAgain();
     if (aside.some((tab) => !tab.aside)) this.renew();
   }

@@ -197,7 +197,8 @@ export class Stream {
   refuse(refused) {
     if (this.ended.signal.aborted) return;
     const { status, message } = refused;
-    if (!refused.ours) this.retry(status ? message : "the server cannot be reached");
+    if (refused.busy) this.retry(message, OVERLOAD_WAIT_MS);
+    else if (!refused.ours) this.retry(status ? message : "the server cannot be reached");
     else if (refused.lasting) this.retry(message, REFUSED_WAIT_MS, status);
     else this.retry(message, 0, status);
   }
