@@ -18,8 +18,10 @@ import apsw
 
 from monitor.errors import Unavailable
 from monitor.log import event_table, registry_table
-from monitor.log.database import Database, reading, refusal, roll_back
+from monitor.log.database import Database
 from monitor.log.event_table import Appended
+from monitor.log.opening import reading
+from monitor.log.transactions import viewed
 from monitor.log.writer import Writer
 from monitor.model import Event
 
@@ -35,6 +37,9 @@ MOST_RECENT_EVENTS = 2_048
 MOST_RECENT_BYTES = 8 * 1024 * 1024
 """Their documents together."""
 
+MOST_COMPLAINTS = 10
+"""Damaged places that a check names; one would be enough."""
+
 _T = TypeVar("_T")
 
 
@@ -42,14 +47,20 @@ class SharedFile:
     """The open file, from `open` until each of its two faces has been closed."""
 
     def __init__(
-        self, database: Database, reader: apsw.Connection, threads: ThreadPoolExecutor
+        self,
+        folder: Path,
+        database: Database,
+        reader: apsw.Connection,
+        threads: ThreadPoolExecutor,
     ) -> None:
+        self._folder = folder
         self.epoch = database.epoch
         self.closed = False
         self.writer = Writer(database, self._committed)
         self._database = database
         self._reader = reader
         self._threads = threads
+        self._checking: set[apsw.Connection] = set()
         self._reads = 0
         self._faces = 2
         self._last = 0
@@ -73,7 +84,7 @@ class SharedFile:
         except BaseException:
             threads.shutdown(wait=False)
             raise
-        return cls(database, reader, threads)
+        return cls(folder, database, reader, threads)
 
     async def read(self, work: Callable[[apsw.Connection], _T]) -> _T:
         """Look at one unchanging view of the file.  Raises `Unavailable`."""
@@ -84,9 +95,18 @@ class SharedFile:
         self._reads += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, _viewed, self._reader, work)
+            return await loop.run_in_executor(self._threads, viewed, self._reader, work)
         finally:
             self._reads -= 1
+
+    async def check(self) -> list[str]:
+        """What is damaged in the whole file, on a connection and in a thread of its own."""
+        connection = await asyncio.to_thread(reading, self._folder)
+        self._checking.add(connection)
+        try:
+            return await asyncio.to_thread(_damage, connection)
+        finally:
+            self._checking.discard(connection)
 
     # Waiting for what comes
 
@@ -192,6 +212,9 @@ class SharedFile:
             return
         if self._poll is not None:
             self._poll.cancel()
+        for checking in self._checking:
+            with contextlib.suppress(apsw.ConnectionClosedError):  # it has just ended by itself
+                checking.interrupt()
         await self.writer.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._threads, _closed, self._reader, self._database)
@@ -207,17 +230,18 @@ def _opened(folder: Path) -> tuple[Database, apsw.Connection]:
         raise
 
 
-def _viewed(connection: apsw.Connection, work: Callable[[apsw.Connection], _T]) -> _T:
-    try:
-        connection.execute("BEGIN")
-        try:
-            return work(connection)
-        finally:
-            roll_back(connection)
-    except apsw.Error as error:
-        raise refusal(error) from error
-
-
 def _closed(reader: apsw.Connection, database: Database) -> None:
     reader.close()
     database.close()
+
+
+def _damage(connection: apsw.Connection) -> list[str]:
+    try:
+        rows = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({MOST_COMPLAINTS})")]
+    except apsw.InterruptError:
+        return []
+    except apsw.Error as error:
+        return [str(error)]
+    finally:
+        connection.close()
+    return [] if rows == ["ok"] else rows

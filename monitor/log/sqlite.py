@@ -124,6 +124,14 @@ class SqliteLog:
             if batch < BATCH_EVENTS:
                 return gone
 
+    async def check(self) -> list[str]:
+        """What is damaged in the file, in words; empty where all is well.
+
+        It reads the whole file, beside everything else, so it is for after the start; it ends
+        early, finding nothing, when the log is closed.
+        """
+        return await self._file.check()
+
     async def close(self) -> None:
         """End the tails; the file is closed when the registry is closed too."""
         if not self._closed:

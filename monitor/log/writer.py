@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import apsw
 
 from monitor.errors import MonitorError, Unavailable
-from monitor.log.database import Database, begun, refusal, roll_back
+from monitor.log.database import Database
 from monitor.log.event_table import Appended
+from monitor.log.transactions import begun, refusal, roll_back
 from monitor.ports import Conflict, Unknown
 
 logger = logging.getLogger(__name__)

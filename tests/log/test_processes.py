@@ -137,8 +137,8 @@ async def test_our_own_are_seen_at_once(both: tuple[SqliteLog, SqliteRegistry]) 
         await registry.put(f"key/{number}", b"")
         await seen.until(number + 1, number + 1)
         waits.append(time.monotonic() - began)
-    # Were they found by looking every 200 ms, ten of them would take a second.
-    assert sorted(waits)[5] < 0.05, waits
+    # Were they found by looking, each would take the 200 ms between two looks.
+    assert sorted(waits)[5] < 0.1, waits
 
 
 async def test_nothing_is_looked_for_while_nobody_waits(

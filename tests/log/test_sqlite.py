@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from monitor.errors import InputError, StartError, Unavailable
-from monitor.log import database, marker, writer
+from monitor.log import database, marker, opening, writer
 from monitor.log.database import Database
 from monitor.log.sqlite import SqliteLog, SqliteRegistry, open_log
 from monitor.model import RetentionClass
@@ -86,13 +86,13 @@ async def test_an_older_copy_put_back_gets_a_new_epoch_once(tmp_path: Path) -> N
     store = tmp_path / "data"
     store.mkdir()
     epoch = await filled(store, 3)
-    shutil.copy(store / database.NAME, tmp_path / "copy")
+    shutil.copy(store / opening.NAME, tmp_path / "copy")
     assert await filled(store, 2) == epoch
-    shutil.copy(tmp_path / "copy", store / database.NAME)
+    shutil.copy(tmp_path / "copy", store / opening.NAME)
     renewed = await filled(store, 1)
     assert renewed != epoch
     assert await filled(store, 1) == renewed
-    shutil.copy(tmp_path / "copy", store / database.NAME)
+    shutil.copy(tmp_path / "copy", store / opening.NAME)
     with Database.open(store) as held:
         again = held.epoch
     assert again not in {epoch, renewed}
@@ -103,9 +103,9 @@ async def test_a_copy_as_new_as_what_was_acknowledged_keeps_its_epoch(tmp_path: 
     store = tmp_path / "data"
     store.mkdir()
     epoch = await filled(store, 3)
-    shutil.copy(store / database.NAME, tmp_path / "copy")
-    (store / database.NAME).unlink()
-    shutil.copy(tmp_path / "copy", store / database.NAME)
+    shutil.copy(store / opening.NAME, tmp_path / "copy")
+    (store / opening.NAME).unlink()
+    shutil.copy(tmp_path / "copy", store / opening.NAME)
     assert await filled(store, 1) == epoch
 
 
@@ -152,25 +152,25 @@ async def test_store_and_marker_are_for_their_owner_alone(tmp_path: Path) -> Non
 
 
 def vanished(folder: Path) -> None:
-    (folder / database.NAME).unlink()
+    (folder / opening.NAME).unlink()
 
 
 def emptied(folder: Path) -> None:
-    (folder / database.NAME).write_bytes(b"")
+    (folder / opening.NAME).write_bytes(b"")
 
 
 def text_instead(folder: Path) -> None:
-    (folder / database.NAME).write_bytes(b"no database at all, and longer than a header" * 99)
+    (folder / opening.NAME).write_bytes(b"no database at all, and longer than a header" * 99)
 
 
 def torn_header(folder: Path) -> None:
-    with open(folder / database.NAME, "r+b") as file:
+    with open(folder / opening.NAME, "r+b") as file:
         file.write(b"\0" * 100)
 
 
 def another_programs(folder: Path) -> None:
     vanished(folder)
-    with apsw.Connection(str(folder / database.NAME)) as made:
+    with apsw.Connection(str(folder / opening.NAME)) as made:
         made.execute("CREATE TABLE theirs (a)")
     made.close()
 
@@ -179,18 +179,18 @@ def another_stores(folder: Path) -> None:
     other = folder / "other"
     other.mkdir()
     Database.open(other).close()
-    shutil.copy(other / database.NAME, folder / database.NAME)
+    shutil.copy(other / opening.NAME, folder / opening.NAME)
 
 
 def newer(folder: Path) -> None:
-    made = apsw.Connection(str(folder / database.NAME))
+    made = apsw.Connection(str(folder / opening.NAME))
     made.execute("PRAGMA user_version = 99")
     made.close()
 
 
 def newer_shape(folder: Path) -> None:
     """Marked as ours, and without what is ours."""
-    made = apsw.Connection(str(folder / database.NAME))
+    made = apsw.Connection(str(folder / opening.NAME))
     made.execute("DROP TABLE meta")
     made.close()
 
@@ -213,7 +213,7 @@ async def test_a_store_that_is_not_to_be_used_is_refused_and_left_alone(
 ) -> None:
     await filled(tmp_path, 2)
     fault(tmp_path)
-    path = tmp_path / database.NAME
+    path = tmp_path / opening.NAME
     before = path.read_bytes() if path.exists() else None
     marked = (tmp_path / marker.NAME).read_bytes()
     for _ in range(2):
@@ -229,7 +229,7 @@ async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_without_a_marker_is_a_start_that_was_cut_short(tmp_path: Path) -> None:
-    (tmp_path / database.NAME).touch()
+    (tmp_path / opening.NAME).touch()
     with Database.open(tmp_path) as held:
         assert held.append([event("x")]) == 1
 
@@ -237,12 +237,12 @@ def test_an_empty_file_without_a_marker_is_a_start_that_was_cut_short(tmp_path: 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.7.17"])
 def test_an_sqlite_that_corrupts_is_refused(version: str) -> None:
     with pytest.raises(StartError, match=r"3\.51\.3"):
-        database.require_sqlite(version)
+        opening.require_sqlite(version)
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.54.1", "4.0"])
 def test_an_sqlite_that_is_mended_is_taken(version: str) -> None:
-    database.require_sqlite(version)
+    opening.require_sqlite(version)
 
 
 def test_a_connection_is_durable_and_trusts_no_schema(tmp_path: Path) -> None:
@@ -266,9 +266,31 @@ async def test_what_was_erased_is_not_in_the_file_any_more(tmp_path: Path) -> No
         await log.append([event("x", "terminal:a", text=secret)])
         await log.append([event("x", "terminal:b", text="this stays")])
         await log.erase("terminal:a")
-    content = (tmp_path / database.NAME).read_bytes()
+    content = (tmp_path / opening.NAME).read_bytes()
     assert secret.encode() not in content
     assert b"this stays" in content
+
+
+def damaged(folder: Path) -> None:
+    """Every fifth page but the first ten is overwritten."""
+    with open(folder / opening.NAME, "r+b") as file:
+        pages = file.seek(0, 2) // 4_096
+        assert pages > 20
+        for page in range(10, pages, 5):
+            file.seek(page * 4_096)
+            file.write(b"\xff" * 512)
+
+
+async def test_a_damaged_page_is_found_and_never_read_as_something_else(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (log, _):
+        await log.append([event(str(number), "x", text="x" * 500) for number in range(200)])
+        assert await log.check() == []
+    damaged(tmp_path)
+    async with opened(tmp_path) as (log, _):
+        assert await log.check()
+        with pytest.raises(Unavailable) as caught:
+            await log.read(0, None, 1_000)
+        assert caught.value.code == "log_failed"
 
 
 # The writer
