@@ -9,7 +9,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test check format bench dist lock clean \
-	run-environment dev-environment browser-packages chromium servers
+	run-environment dev-environment browser-packages test-packages chromium servers
 
 ARGS ?=
 PYTHON ?=
@@ -31,7 +31,7 @@ help: ## say this
 run: run-environment browser-packages
 	@exec $(bin)/monitor serve $(ARGS)
 
-test: dev-environment browser-packages chromium servers
+test: dev-environment test-packages chromium servers
 	@$(bin)/python -m pytest $(ARGS)
 
 # Every step runs, so that one look shows every fault.
@@ -72,6 +72,9 @@ dev-environment:
 
 browser-packages: run-environment
 	@$(bin)/python tools/browser_packages.py
+
+test-packages: run-environment
+	@$(bin)/python tools/browser_packages.py tests
 
 chromium:
 	@sh tools/chromium.sh

@@ -6,6 +6,7 @@ environment only then.  No package's scripts are run, and only the files listed 
 are copied: nothing of it is ever committed.
 
     tools/browser_packages.py         install, unless static/vendor is what the lock says
+    tools/browser_packages.py tests   and what only tests use, unless it is what the lock says
     tools/browser_packages.py lock    resolve package.json into package-lock.json
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -41,14 +43,29 @@ def main(arguments: list[str]) -> int:
         run_npm("install", "--package-lock-only")
         print("package-lock.json: resolved")
         return 0
-    if arguments:
-        print("usage: tools/browser_packages.py [lock]", file=sys.stderr)
+    if arguments not in ([], ["tests"]):
+        print("usage: tools/browser_packages.py [tests | lock]", file=sys.stderr)
         return 2
     if not standing(VENDOR, stamp()):
         print("installing browser packages", file=sys.stderr)
-        run_npm("ci")
+        run_npm("ci", "--omit=dev")
         copy_served(ROOT / "node_modules", VENDOR, stamp())
+    if arguments == ["tests"] and not installed_for_tests(ROOT / "node_modules"):
+        print("installing the packages of tests", file=sys.stderr)
+        run_npm("ci")
     return 0
+
+
+def installed_for_tests(packages: Path) -> bool:
+    """Whether every package that only tests use is there in the version of the lock."""
+    locked = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    for name, package in locked.items():
+        if not package.get("dev"):
+            continue
+        found = packages / name.removeprefix("node_modules/") / "package.json"
+        if not found.is_file() or json.loads(found.read_text())["version"] != package["version"]:
+            return False
+    return True
 
 
 def stamp() -> str:

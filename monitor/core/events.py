@@ -37,6 +37,9 @@ _LINE_ENDS = tuple(
 """What JSON allows in a text and some readers of lines take for the end of one."""
 
 _POSITION = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,18})", re.ASCII)
+_EVENT_ID = re.compile(r"[ !#-\[\]-~]*", re.ASCII)
+"""Printable, and nothing that JSON escapes; its length is for who keeps it to judge."""
+
 _UNSAFE = re.compile(r"[\r\n\0]")
 _encoder = msgspec.json.Encoder()
 
@@ -58,9 +61,12 @@ def document(data: Mapping[str, object], event_id: str) -> bytes:
     """What an event says as one JSON object: what a log keeps of it.
 
     Raises `InputError` where `data` uses a reserved key, where JSON cannot carry a value of it
-    exactly (NaN, dates, bytes, lone surrogates), or where its payload would be larger than
-    256 KiB: so a publisher hears of it and no reader does.
+    exactly (NaN, dates, bytes, lone surrogates), where the event's id would not stand in a JSON
+    text as it is, or where its payload would be larger than 256 KiB: so a publisher hears of it
+    and no reader does.
     """
+    if _EVENT_ID.fullmatch(event_id) is None:
+        raise InputError("an event's id is plain ASCII", code="bad_event", field="event_id")
     for name in RESERVED:
         if name in data:
             raise InputError(f"the key {name} is reserved", code="reserved_key", field=name)

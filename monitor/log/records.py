@@ -6,7 +6,6 @@ all of them go through here.  It knows no place where records are kept.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,8 +23,8 @@ MOST_TOPICS = 16
 LONGEST_TEXT_BYTES = 1024
 """A topic, an event's id, a scope or a key of the registry, in UTF-8; host names have 253."""
 
-LATEST_SECONDS = 2.0**53
-"""An event's instant lies between this and its negative: whole seconds stay exact."""
+LATEST_SECONDS = 253_402_300_799.0
+"""An event's instant lies from 1970 to the end of the year 9999: ISO 8601 can say it."""
 
 RECORD_BYTES = 256
 """What an event costs besides its document: its row, its topics, and their indexes."""
@@ -79,7 +78,7 @@ def _record(event: Event) -> Record:
     for topic in event.topics:
         text(topic, "topics")
     at = float(event.at)
-    if not math.isfinite(at) or abs(at) > LATEST_SECONDS:
+    if not 0 <= at <= LATEST_SECONDS:  # which NaN is not either
         raise InputError("an event's instant is no time", code="bad_append", field="at")
     encoded = document(event.data, event.event_id)
     topics = tuple(dict.fromkeys(event.topics))

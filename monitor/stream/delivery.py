@@ -136,9 +136,9 @@ class Delivery:
             batch = readers[start : start + WRITES_AT_ONCE]
             if start:
                 await asyncio.sleep(0)
-                batch = tuple(each for each in batch if each[0] in self.crowd)
-            for _, write in batch:
-                write(piece)
+            for client, write in batch:
+                if client in self.crowd:  # others ran since this was planned
+                    write(piece)
 
     def say_to_all(self, group: Group, said: bytes, idle_since: float | None = None) -> None:
         """Write something to every reader of a group: a position, a heartbeat.
@@ -161,7 +161,9 @@ class Delivery:
 
     def advance(self, client: SSEClient) -> None:
         """Write what a reader is owed while it takes it; with nothing left it is live."""
-        while not client.is_slow and not client.is_live and client.sink is not None:
+        while not client.is_slow and not client.is_live and client in self.crowd:
+            if client.sink is None:
+                return
             if client.pending:
                 self._write_part(client)
             elif client.position < self.ring.begins_after:
@@ -227,12 +229,16 @@ class Delivery:
 
     def _arrived(self, client: SSEClient, events: list[Ringed], position: int) -> None:
         """A page of the log came for a reader that is further behind than the ring."""
+        if client not in self.crowd:
+            return
         client.position = position
         self._queue(client, self.block(b"".join([event.encoded for event in events])))
         self.advance(client)
 
     def _lost(self, client: SSEClient) -> None:
         """The log has let go of what a reader was owed: it is told so, and begins anew."""
+        if client not in self.crowd:
+            return
         client.has_gap, client.gap_from = True, self._speech.position(client.position)
         client.position, client.seen = self.position, -1
         self._greet(client)
@@ -259,6 +265,7 @@ class Delivery:
         """A reader's ``connected``, with its gap, which is then told."""
         if client.has_gap:
             self.counters.gaps_total += 1
+        client.told = client.position
         said = self._speech.greeting(
             client.topics, client.position, client.gap_from, has_gap=client.has_gap
         )

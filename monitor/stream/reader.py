@@ -82,6 +82,7 @@ class SSEClient(asyncio.Protocol):
         "sent_bytes",
         "sink",
         "spoke_at",
+        "told",
         "unread",
         "unread_since",
     )
@@ -96,6 +97,8 @@ class SSEClient(asyncio.Protocol):
         """Up to where it has the log; while it is live, the hub's position is its own."""
         self.seen = -1
         """The version of the state that it has, -1 before any; likewise."""
+        self.told = position
+        """A position that it was told, or has passed since: it would come back from there."""
         self.has_gap = False
         self.gap_from: str | None = None
         self.pending: deque[bytes | memoryview] = deque()

@@ -68,7 +68,8 @@ class Replay:
             while self._waiting:
                 client = next(iter(self._waiting))
                 del self._waiting[client]
-                if client.sink is not None:
+                # It may have asked again while its page was on the way, and be live by now.
+                if client.sink is not None and not client.is_live:
                     await self._serve(client)
             self._asked.clear()
 

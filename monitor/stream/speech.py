@@ -85,8 +85,7 @@ class Speech:
 
     def passing(self, event: Event) -> bytes:
         """An event that is said to some readers and not logged."""
-        data = payload(document(event.data, event.event_id), timestamp(event.at), event.event_id)
-        return SSEEvent(event.type, data).to_sse_format()
+        return SSEEvent(event.type, _data(event)).to_sse_format()
 
     def message(
         self, type_: EventType, message: Message, id_: str = "", retry_: int | None = None
@@ -109,12 +108,10 @@ class Speech:
     def logged(self, event: Event) -> Ringed:
         """An event of the log; one that cannot be encoded must not end the tail for everybody."""
         try:
-            encoded = document(event.data, event.event_id)
+            said = SSEEvent(event.type, _data(event), self.position(event.sequence)).to_sse_format()
         except InputError as error:
             logger.error("event %d was not sent: %s", event.sequence, error.detail)  # noqa: TRY400
             return Ringed(event.sequence, event.topics, b"")
-        data = payload(encoded, timestamp(event.at), event.event_id)
-        said = SSEEvent(event.type, data, self.position(event.sequence)).to_sse_format()
         return Ringed(event.sequence, event.topics, said)
 
     def _said(
@@ -129,6 +126,15 @@ class Speech:
 
     def _stamped(self, encoded: bytes) -> bytes:
         return payload(encoded, timestamp(self._clock()), secrets.token_hex(8))
+
+
+def _data(event: Event) -> bytes:
+    """What stands in an event's ``data:`` line.  Raises `InputError` where it cannot be said."""
+    try:
+        at = timestamp(event.at)
+    except (ValueError, OverflowError, OSError):
+        raise InputError("an event's instant is no time", code="bad_event", field="at") from None
+    return payload(document(event.data, event.event_id), at, event.event_id)
 
 
 def retry(bounds: tuple[int, int] = RETRY_MILLISECONDS) -> bytes:

@@ -63,3 +63,17 @@ def test_every_package_is_fixed_to_one_version_and_served() -> None:
 def test_a_misspelt_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert browser_packages.main(["lokc"]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_packages_of_tests_are_installed_again_when_the_lock_names_another_version(
+    tmp_path: Path,
+) -> None:
+    assert not browser_packages.installed_for_tests(tmp_path)
+    locked = json.loads((browser_packages.ROOT / "package-lock.json").read_text())["packages"]
+    for name in ("undici",):
+        (tmp_path / name).mkdir()
+        package = tmp_path / name / "package.json"
+        package.write_text(json.dumps({"version": locked[f"node_modules/{name}"]["version"]}))
+        assert browser_packages.installed_for_tests(tmp_path)
+        package.write_text(json.dumps({"version": "0.0.1"}))
+        assert not browser_packages.installed_for_tests(tmp_path)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import psutil
@@ -15,48 +13,10 @@ import pytest
 
 from tests.conftest import StartServer
 from tests.serving import Server
+from tests.stream.reading import Stream
 from tests.web import raw
 
 NAME = socket.gethostname()
-
-
-class Stream:
-    """An open stream, read line by line over chunked HTTP/1.1."""
-
-    def __init__(self, url: str, target: str, **headers: str) -> None:
-        self.connection = raw.connect(url)
-        sent = {"host": "localhost", **headers}
-        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in sent.items())
-        self.connection.sendall(f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode())
-        self._file = self.connection.makefile("rb")
-        self.status = int(self._file.readline().split()[1])
-        self.headers: dict[str, str] = {}
-        while (line := self._file.readline().strip()) != b"":
-            name, _, value = line.decode().partition(":")
-            self.headers[name.lower()] = value.strip()
-        self.ended = False
-
-    def blocks(self) -> Iterator[str]:
-        """Each block of the event stream as it comes."""
-        buffer = ""
-        while (size := int(self._file.readline() or b"0", 16)) > 0:
-            buffer += self._file.read(size).decode()
-            self._file.readline()
-            while "\n\n" in buffer:
-                block, _, buffer = buffer.partition("\n\n")
-                yield block
-        self.ended = True
-
-    def messages(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Each message: type, id, payload."""
-        for block in self.blocks():
-            fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
-            if "event" in fields:
-                yield fields["event"], fields.get("id", ""), json.loads(fields["data"])
-
-    def close(self) -> None:
-        self._file.close()
-        self.connection.close()
 
 
 def test_its_headers_are_exact_and_its_first_bytes_come_at_once(running: Server) -> None:
