@@ -119,19 +119,20 @@ class Writer:
     # In the thread
 
     def _run(self) -> None:
-        while group := self._next_group():
-            self._say(group, self._outcomes(group))
+        while (group := self._next_group()) is not None:
+            if group:
+                self._say(group, self._outcomes(group))
             self._sync_marker(MARKER_SECONDS)
         self._sync_marker(0.0)
 
-    def _next_group(self) -> list[_Request]:
-        """What waits, up to the bounds; empty when it is time to end."""
+    def _next_group(self) -> list[_Request] | None:
+        """What waits, up to the bounds; nothing when the marker is due, none at the end."""
         with self._came:
             while not self._waiting:
                 if self._closing:
+                    return None
+                if not self._came.wait(MARKER_SECONDS if self._database.marker.is_dirty else None):
                     return []
-                if not self._came.wait(MARKER_SECONDS):
-                    self._sync_marker(MARKER_SECONDS)
             group = [self._waiting.popleft()]
             size = 0
             while self._waiting and len(group) < MOST_GROUPED:

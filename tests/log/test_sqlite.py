@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -142,6 +143,33 @@ async def test_the_marker_knows_the_last_position_before_an_append_returns(
             _, said = marker.read(tmp_path)
             assert said is not None
             assert said.highest == number
+
+
+async def test_the_marker_reaches_the_disk_at_its_own_pace_and_at_the_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[float] = []
+    real = marker.Marker.sync
+
+    def sync(self: marker.Marker) -> None:
+        if self.is_dirty:
+            synced.append(time.monotonic())
+        real(self)
+
+    monkeypatch.setattr(marker.Marker, "sync", sync)
+    monkeypatch.setattr(writer, "MARKER_SECONDS", 0.2)
+    async with opened(tmp_path) as (log, _):
+        began = time.monotonic()
+        while time.monotonic() < began + 0.3:
+            await log.append([event("x")])
+        assert 1 <= len(synced) <= 2
+        await asyncio.sleep(0.45)
+        quiet = len(synced)
+        assert quiet <= 3
+        await asyncio.sleep(0.25)
+        assert len(synced) == quiet
+        await log.append([event("x")])
+    assert quiet < len(synced) <= quiet + 2
 
 
 async def test_store_and_marker_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -291,6 +319,28 @@ async def test_a_damaged_page_is_found_and_never_read_as_something_else(tmp_path
         with pytest.raises(Unavailable) as caught:
             await log.read(0, None, 1_000)
         assert caught.value.code == "log_failed"
+
+
+async def test_a_rare_topic_is_found_without_reading_the_log(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (log, _):
+        await log.append([event("rare", "rare")])
+        for _ in range(5):
+            await log.append([event("x", "often")] * 1_000)
+        await log.append([event("rare", "rare")])
+        steps = 0
+
+        def count() -> bool:
+            nonlocal steps
+            steps += 1
+            return False
+
+        log._file._reader.set_progress_handler(count, 10)
+        for topics in (frozenset({"rare"}), frozenset({"rare", "none"})):
+            events, searched, _ = await log.read(0, topics, 100)
+            assert ([found.sequence for found in events], searched) == ([1, 5_002], 5_002)
+        few = steps
+        await log.read(0, frozenset({"often"}), 1_000)
+        assert few < 100 < steps
 
 
 # The writer
