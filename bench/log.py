@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from monitor.log.sqlite import SqliteLog, open_log
 from monitor.model import Event, HostStatus
 
 HOSTS = 50
-EVENTS = 1_000_000
+EVENTS, QUICK_EVENTS = 1_000_000, 50_000
 SINGLE_SECONDS = 2.0
 WRITERS = (1, 16, 256, 1_000)
 BATCH = 1_000
@@ -60,11 +61,11 @@ async def appends(log: SqliteLog, writers: int) -> tuple[str, float, float, floa
     )
 
 
-async def fill(log: SqliteLog) -> tuple[str, float, float, float]:
-    """Appends of 1,000 events each, until there are a million."""
+async def fill(log: SqliteLog, most: int) -> tuple[str, float, float, float]:
+    """Appends of 1,000 events each, until there are so many."""
     waits: list[float] = []
-    while (last := await log.last()) < EVENTS:
-        batch = [event(number) for number in range(min(BATCH, EVENTS - last))]
+    while (last := await log.last()) < most:
+        batch = [event(number) for number in range(min(BATCH, most - last))]
         began = time.perf_counter()
         await log.append(batch)
         waits.append(time.perf_counter() - began)
@@ -86,10 +87,10 @@ async def pages(log: SqliteLog, topics: frozenset[str] | None) -> tuple[int, flo
     return count, time.perf_counter() - began, slowest * 1e3
 
 
-async def measure(folder: Path) -> None:
+async def measure(folder: Path, most: int) -> None:
     log, registry = await open_log(folder)
     rows = [await appends(log, writers) for writers in WRITERS]
-    rows.append(await fill(log))
+    rows.append(await fill(log, most))
     rare = messages.AiThinking(host="rare", text="a rare topic")
     await log.append([messages.event(rare, 1.0, "rare")])
     table("appends", ["", "events/s", "events a commit", "p99 ms"], rows)
@@ -122,7 +123,7 @@ async def measure(folder: Path) -> None:
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=PLACE))
     try:
-        asyncio.run(measure(folder))
+        asyncio.run(measure(folder, QUICK_EVENTS if "--quick" in sys.argv else EVENTS))
     finally:
         shutil.rmtree(folder)
 
