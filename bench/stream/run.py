@@ -10,8 +10,10 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from bench.stream import accounts, tables
 from bench.stream.control import allow_many_descriptors
@@ -36,6 +38,9 @@ VOLUME_TIMES = 4
 """Publications of each kind whose bytes are counted: they differ little."""
 
 GZIP = "Accept-Encoding: gzip\r\n"
+
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,12 @@ def main() -> None:
     began = time.monotonic()
     programs = _there(PROGRAMS)
     for readers in plan.readers:
-        tables.deliveries(readers, [_delivered(each, readers, plan) for each in programs])
+        tables.deliveries(readers, _each(programs, partial(_delivered, readers, plan)))
     programs.remove(OURS_IN_MEMORY)  # what follows does not lean on the log
-    tables.volumes([_volume(each, plan, "") for each in programs] + [_volume(OURS, plan, GZIP)])
-    tables.watched([_watched(each, plan) for each in programs], plan.watched_readers)
-    tables.storms([_storm(each, plan) for each in programs], plan.storm_readers)
+    plain = _each(programs, partial(_volume, plan, ""))
+    tables.volumes([*plain, _volume(plan, GZIP, OURS)])
+    tables.watched(_each(programs, partial(_watched, plan)), plan.watched_readers)
+    tables.storms(_each(programs, partial(_storm, plan)), plan.storm_readers)
     print(f"\n{time.monotonic() - began:.0f} s in all; medians of {plan.runs}")
 
 
@@ -81,6 +87,19 @@ def _there(programs: tuple[Program, ...]) -> list[Program]:
         print(f"{NCHAN.name} is left out: {error}", file=sys.stderr)
         found.remove(NCHAN)
     return found
+
+
+def _each(programs: list[Program], measure: Callable[[Program], Row]) -> list[Row]:
+    """A row for each program; a peer that cannot do it is named and has none."""
+    rows = []
+    for program in programs:
+        try:
+            rows.append(measure(program))
+        except RuntimeError as error:
+            if program is OURS:
+                raise
+            print(f"{program.name} fails: {error}", file=sys.stderr)
+    return rows
 
 
 def _median(answers: list[dict[str, Any]], *names: str) -> float:
@@ -104,7 +123,7 @@ def _lost(answers: list[dict[str, Any]]) -> int:
     return sum(int(answer["expected"] - answer["deliveries"]) for answer in answers)
 
 
-def _delivered(program: Program, readers: int, plan: Plan) -> tables.Delivered:
+def _delivered(readers: int, plan: Plan, program: Program) -> tables.Delivered:
     with program.running() as server, LoadProcess() as load:
         before = accounts.rss_kib(server.pids)
         load.open(server, readers, OPEN_SECONDS)
@@ -137,7 +156,7 @@ def _full(load: LoadProcess, trigger: str, alerts: int, plan: Plan) -> dict[str,
     )
 
 
-def _volume(program: Program, plan: Plan, headers: str) -> tables.Volume:
+def _volume(plan: Plan, headers: str, program: Program) -> tables.Volume:
     sizes, due = {}, 0
     with program.running() as server, LoadProcess() as load:
         load.open(server, plan.volume_readers, OPEN_SECONDS, headers, keep=True)
@@ -152,7 +171,7 @@ def _volume(program: Program, plan: Plan, headers: str) -> tables.Volume:
     return tables.Volume(name, sizes["s"], sizes["b"], sizes["t"])
 
 
-def _watched(program: Program, plan: Plan) -> tables.Watched:
+def _watched(plan: Plan, program: Program) -> tables.Watched:
     """A tick a second and ten alerts a second, as a fleet in trouble has them."""
     streams = [("t", 0, 1.0), ("s", 1, 10.0)]
     with program.running() as server, LoadProcess() as load:
@@ -172,7 +191,7 @@ def _watched(program: Program, plan: Plan) -> tables.Watched:
     )
 
 
-def _storm(program: Program, plan: Plan) -> tables.Storm:
+def _storm(plan: Plan, program: Program) -> tables.Storm:
     with program.running() as server, LoadProcess() as load:
         load.open(server, plan.storm_readers, OPEN_SECONDS)
         load.call("settle", seconds=SETTLE_SECONDS)

@@ -87,6 +87,7 @@ async def main() -> None:
     port = listening.getsockname()[1]
     config = Config()
     config.loglevel = "WARNING"
+    config.backlog = control.BACKLOG  # with its own of 100 a storm would measure retransmission
     config.bind = [f"fd://{listening.detach()}"]
     control.announce(port, await control.listen(publisher.command))
     publishing = asyncio.create_task(publisher.run())
