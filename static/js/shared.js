@@ -2,15 +2,16 @@
  * The worker that all tabs of a browser share: it holds one stream for the union of their
  * topics, since a browser allows six connections to a server and a stream takes one for good.
  *
- * A tab says `join {topics, position}`, `here` now and then, and `leave`.  It hears `hello` at
- * once, then `message`, `state`, and to each `here` a `here`; `full` where its topics do not
- * fit, and `unknown` where it was given up in between: then it joins anew.
+ * A tab says `join {topics, position, lock}`, `here` now and then, and `leave`.  It hears `hello`
+ * at once and `lock`, then `message`, `state`, and to each `here` a `here`; `full` where its
+ * topics do not fit, and `unknown` where it was given up in between: then it joins anew.
  *
  * Whenever tabs join, a new stream begins at the lowest position that any tab still needs, and
  * takes over once it speaks: so each tab has the state as it stands before the first change,
  * and, by its own position, each logged event once.  Topics of tabs that left go then, too.
  */
 
+import { hold, whenGone } from "./locks.js";
 import { compare, isAfter, isLogged, topicsOf } from "./messages.js";
 import { probe } from "./poll.js";
 import { Stream } from "./stream.js";
@@ -280,16 +281,23 @@ class Sharing {
 }
 
 const sharing = new Sharing();
+/** The worker ends with its last tab, and not before. */
+const always = new AbortController().signal;
+const lock = hold(always);
 
 globalThis.addEventListener("connect", (event) => {
   const [port] = /** @type {MessageEvent} */ (event).ports;
   port.addEventListener("message", ({ data }) => {
-    if (data.kind === "join") sharing.join(port, data.topics, data.position);
-    else if (data.kind === "here") sharing.here(port);
-    else if (data.kind === "leave") sharing.leave(port);
+    if (data.kind === "join") {
+      sharing.join(port, data.topics, data.position);
+      whenGone(data.lock, always, () => sharing.leave(port));
+    } else if (data.kind === "here") {
+      sharing.here(port);
+    } else if (data.kind === "leave") {
+      sharing.leave(port);
+    }
   });
-  // Where the browser has this event, a tab that crashed is known at once.
-  port.addEventListener("close", () => sharing.leave(port));
   port.start();
   port.postMessage({ kind: typeof EventSource === "function" ? "hello" : "full" });
+  lock.then((name) => port.postMessage({ kind: "lock", name }));
 });

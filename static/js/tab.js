@@ -3,6 +3,7 @@
  * none, or it does not answer, it opens a stream of its own through the same code.
  */
 
+import { hold, whenGone } from "./locks.js";
 import { isAfter } from "./messages.js";
 import { Stream } from "./stream.js";
 import { Timers } from "./timers.js";
@@ -14,6 +15,8 @@ const HELLO_MS = 3_000;
 const HERE_MS = 25_000;
 /** So many questions without an answer mean that the worker is gone. */
 const MOST_UNANSWERED = 2;
+/** A worker that dies is started again: so often, lest it be what kills it that we start. */
+const MOST_WORKERS = 4;
 
 /** @type {{createScriptURL(url: string): any} | null} a name can be taken once a document */
 let policy = null;
@@ -55,9 +58,15 @@ export function connect(from, listener, signal) {
     const stream = new Stream(here, heard);
     signal.addEventListener("abort", () => stream.end());
   };
-  const worker = started(from.version);
-  if (worker) share(worker, here, heard, alone, signal);
-  else alone();
+  let workers = 0;
+  const begin = () => {
+    if (signal.aborted) return;
+    workers += 1;
+    const worker = workers > MOST_WORKERS ? null : started(from.version);
+    if (worker) share(worker, here, heard, (died) => (died ? begin() : alone()), signal);
+    else alone();
+  };
+  begin();
 }
 
 /** @param {string} version @returns {SharedWorker | null} */
@@ -74,31 +83,35 @@ function started(version) {
  * @param {SharedWorker} worker
  * @param {{topics: string[], position: string}} here
  * @param {import("./stream.js").Listener} listener
- * @param {() => void} alone what to do where the worker is of no use
+ * @param {(died: boolean) => void} onUseless the worker is of no use, or no more
  * @param {AbortSignal} signal
  */
-function share(worker, here, listener, alone, signal) {
+function share(worker, here, listener, onUseless, signal) {
   const { port } = worker;
   const timers = new Timers();
+  const left = new AbortController();
+  const lock = hold(left.signal);
   let unanswered = 0;
-  let left = false;
 
   const leave = () => {
-    if (left) return;
-    left = true;
+    if (left.signal.aborted) return;
+    left.abort();
     timers.end();
     port.postMessage({ kind: "leave" });
     port.close();
   };
-  const giveUp = () => {
-    if (left) return;
+  const giveUp = (died = false) => {
+    if (left.signal.aborted) return;
     leave();
-    alone();
+    onUseless(died);
   };
-  const join = () => port.postMessage({ kind: "join", ...here });
+  const join = async () => {
+    const name = await lock;
+    if (!left.signal.aborted) port.postMessage({ kind: "join", ...here, lock: name });
+  };
   const ask = () => {
     if (unanswered >= MOST_UNANSWERED) {
-      giveUp();
+      giveUp(true);
       return;
     }
     unanswered += 1;
@@ -107,20 +120,21 @@ function share(worker, here, listener, alone, signal) {
   };
 
   port.addEventListener("message", ({ data }) => {
-    if (left) return;
+    if (left.signal.aborted) return;
     unanswered = 0;
     if (data.kind === "message") listener.onMessage(data.message);
     else if (data.kind === "state") listener.onState(data.state, data.reason, 0);
     else if (data.kind === "full") giveUp();
+    else if (data.kind === "lock") whenGone(data.name, left.signal, () => giveUp(true));
     else if (data.kind === "unknown") join();
     else if (data.kind === "hello") {
       timers.clear("hello");
       timers.after("here", HERE_MS, ask);
     }
   });
-  worker.addEventListener("error", giveUp);
+  worker.addEventListener("error", () => giveUp());
   signal.addEventListener("abort", leave);
-  timers.after("hello", HELLO_MS, giveUp);
+  timers.after("hello", HELLO_MS, () => giveUp());
   port.start();
   join();
 }

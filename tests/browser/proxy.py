@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from enum import Enum
+from urllib.parse import unquote
 
 LONGEST_HEAD_BYTES = 64 * 1024
 
@@ -39,8 +40,8 @@ class Proxy:
         self._upstream = host, int(port)
         self.mode = Mode.PASS
         self.url = ""
-        self.streams = 0
-        """Requests for a stream that does not end, so far."""
+        self.asked: list[str] = []
+        """The addresses of streams that were asked for, those apart that end by themselves."""
         self._relays: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -53,6 +54,11 @@ class Proxy:
         finally:
             server.close()
             self.cut()
+
+    @property
+    def streams(self) -> int:
+        """How many streams were asked for so far."""
+        return len(self.asked)
 
     def cut(self) -> None:
         """End every connection."""
@@ -68,7 +74,8 @@ class Proxy:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             method, path, _ = head.split(b" ", 2)
-            self.streams += method == b"GET" and b"/stream?" in path and b"follow=0" not in path
+            if method == b"GET" and b"/stream?" in path and b"follow=0" not in path:
+                self.asked.append(unquote(path.decode()))
             if self.mode is Mode.DOWN:
                 writer.write(BAD_GATEWAY)
                 await writer.drain()

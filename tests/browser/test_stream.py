@@ -40,6 +40,8 @@ HARD_TEXT = (
 )
 
 HEAR = """async ([topics, position]) => {
+  const home = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
+  const [, version] = home.match(/data-version="([0-9a-f]+)"/);
   const { connect } = await import("/static/js/tab.js");
   globalThis.heard = [];
   globalThis.states = [];
@@ -48,9 +50,9 @@ HEAR = """async ([topics, position]) => {
     onMessage: (message) => heard.push(message),
     onState: (state) => states.push(state),
   };
-  connect({ topics, position, version: "test" }, listener, leaving.signal);
+  connect({ topics, position, version }, listener, leaving.signal);
 }"""
-"""Hears a stream as a page does, and keeps what it heard."""
+"""Hears a stream as the pages do, with whom it shares a worker, and keeps what it heard."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -255,14 +257,25 @@ async def test_a_topic_that_is_refused_costs_the_other_tabs_nothing(
     assert await page.evaluate("states.at(-1)") == "live"
 
 
-async def test_a_tab_that_crashes_is_forgotten(rig: Rig, context: BrowserContext) -> None:
-    """It must be that a tab that never says goodbye holds no stream."""
-    page = await opened(context, f"{rig.url}/")
-    await eventually(lambda: rig.hub.client_count == 1)
-    session = await context.new_cdp_session(page)
-    with contextlib.suppress(Exception):  # the answer never comes: that is the crash
-        await asyncio.wait_for(session.send("Page.crash"), 0.5)
-    await eventually(lambda: rig.hub.client_count == 0)
+@pytest.mark.parametrize("crashing", [0, 1])
+async def test_a_tab_that_crashes_is_forgotten(
+    rig: Rig, context: BrowserContext, crashing: int
+) -> None:
+    """It must be that who never says goodbye costs the others nothing, nor is streamed to.
+
+    The first tab takes the worker with it, which lives in that tab's process.
+    """
+    async with Proxy(rig.url).serving() as proxy:
+        pages = [await opened(context, f"{proxy.url}/hosts/web-{n}") for n in (1, 2)]
+        session = await context.new_cdp_session(pages[crashing])
+        with contextlib.suppress(Exception):  # the answer never comes: that is the crash
+            await asyncio.wait_for(session.send("Page.crash"), 0.5)
+        await opened(context, f"{proxy.url}/")
+        left = f"web-{2 - crashing}"
+        await rig.send({CPU: 0.555}, host=left)
+        await expect(pages[1 - crashing].locator(NUMBER).first).to_have_text("55.5")
+        assert f"topics=fleet,host:{left}&" in proxy.asked[-1]
+        await eventually(lambda: rig.hub.client_count == 1)
 
 
 async def test_the_end_of_a_lease_alarms_nobody(
