@@ -15,10 +15,10 @@ from pathlib import Path
 from bench.tables import table
 from monitor.core import messages
 from monitor.log.sqlite import SqliteLog, open_log
-from monitor.model import Event, HostStatus
+from monitor.model import Event, HostStatus, RetentionClass
 
 HOSTS = 50
-EVENTS, QUICK_EVENTS = 1_000_000, 50_000
+EVENTS, QUICK_EVENTS = 1_000_000, 300_000
 SINGLE_SECONDS = 2.0
 WRITERS = (1, 16, 256, 1_000)
 BATCH = 1_000
@@ -62,10 +62,10 @@ async def appends(log: SqliteLog, writers: int) -> tuple[str, float, float, floa
 
 
 async def fill(log: SqliteLog, most: int) -> tuple[str, float, float, float]:
-    """Appends of 1,000 events each, until there are so many."""
+    """Appends of 1,000 events each, until there are at least so many."""
     waits: list[float] = []
-    while (last := await log.last()) < most:
-        batch = [event(number) for number in range(min(BATCH, most - last))]
+    while not waits or await log.last() < most:
+        batch = [event(number) for number in range(BATCH)]
         began = time.perf_counter()
         await log.append(batch)
         waits.append(time.perf_counter() - began)
@@ -111,10 +111,24 @@ async def measure(folder: Path, most: int) -> None:
     columns = ["topics", "events", "s", "events/s", "slowest page ms"]
     table(f"reads of {await log.last():,} events", columns, read)
     size = (folder / "log.db").stat().st_size
+    began = time.perf_counter()
+    slowest = 0.0
+    trimming = asyncio.create_task(log.trim(RetentionClass.HOSTS, event(500).at))
+    while not trimming.done():
+        append_began = time.perf_counter()
+        await log.append([event(1)])
+        slowest = max(slowest, time.perf_counter() - append_began)
+    gone = trimming.result()
+    trimmed = gone / (time.perf_counter() - began)
     table(
         "the file",
         ["", "value"],
-        [("open, ms", opened * 1e3), ("bytes an event", size / await log.last())],
+        [
+            ("open, ms", opened * 1e3),
+            ("bytes an event", size / await log.last()),
+            (f"trim of {gone:,}, events/s", trimmed),
+            ("slowest append meanwhile, ms", slowest * 1e3),
+        ],
     )
     await log.close()
     await registry.close()
