@@ -106,7 +106,7 @@ async def history(kind: str, steps: list[tuple[object, ...]]) -> list[object]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

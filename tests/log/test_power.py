@@ -19,7 +19,7 @@ from monitor.log import marker, opening
 from monitor.log.database import Database
 from tests.log.logs import event
 
-SEEDS = 300
+SEEDS = 200
 APPENDS = 60
 SECTOR_BYTES = 512
 

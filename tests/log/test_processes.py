@@ -22,7 +22,7 @@ from monitor.ports import Deleted, Entry, Synced
 from tests.log.logs import event
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 40
+ROUNDS = 32
 SEEN_SECONDS = 0.5
 
 
