@@ -213,6 +213,7 @@ export class Stream {
     if (this.ended.signal.aborted) return;
     this.close();
     this.stopPolling();
+    this.timers.clear("goodbye");
     this.later(ms || this.wait);
     if (!ms) this.wait = Math.min(LONGEST_WAIT_MS, this.wait * 2);
     this.say(refusedStatus ? "refused" : "waiting", reason, refusedStatus);
@@ -256,6 +257,7 @@ export class Stream {
       onMessage: (type, data, id) => this.take(type, data, id),
       onAnswer: (position) => {
         this.advance(position);
+        this.wait = FIRST_WAIT_MS;
         // The first answer shows that the server is well, and something between is not.
         if (!this.source && !this.timers.has("wait")) this.later(TRIAL_MS);
         this.say("blocked", "the stream is blocked by a proxy");

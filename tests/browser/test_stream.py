@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 from monitor.core import messages
 from monitor.core.events import position_text
-from monitor.model import HostStatus
+from monitor.model import EventType, HostStatus
 from monitor.stream import delivery
 from tests import serving
 from tests.browser.proxy import Mode, Proxy
@@ -240,6 +241,31 @@ async def test_a_new_tab_has_the_state_before_its_first_change(
             assert (await page.evaluate("heard[0].type")) == "connected"
     finally:
         changing.cancel()
+
+
+async def test_state_that_bears_a_logged_type_arrives(rig: Rig, context: BrowserContext) -> None:
+    """It must be that a pending alert, which has no place in the log, is no repetition of one."""
+    page = await hearing(context, rig.url, "alerts", "log")
+    await has_heard(page, "connected")
+    await notify(rig, "before")
+    await has_heard(page, "notice")
+    for value in (0.91, 0.92):
+        pending = messages.Alert(
+            alert="a1",
+            rule="cpu_busy",
+            host="web-1",
+            attributes={},
+            state="pending",
+            was=None,
+            severity="warning",
+            value=value,
+            since=1.0,
+        )
+        rig.hub.show("alerts", "a1", EventType.ALERT, msgspec.to_builtins(pending))
+        await page.wait_for_function(
+            "(value) => heard.some((m) => m.type === 'alert' && m.data.value === value)", arg=value
+        )
+    assert {alert["id"] for alert in await heard(page, "alert")} == {""}
 
 
 async def test_a_topic_that_is_refused_costs_the_other_tabs_nothing(
@@ -519,6 +545,41 @@ async def test_a_gateway_without_its_server_is_waited_for(
         await expect(banner).to_have_text("Live")
         await rig.send({CPU: 0.811})
         await expect(page.locator(NUMBER).first).to_have_text("81.1")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "most"),
+    [
+        (401, "you are logged out; log in and reload the page", 3),
+        (403, "you may not see this", 3),
+        (404, "the server does not know what this page shows", 8),
+        (200, "the server is busy", 9),
+    ],
+)
+async def test_a_refusal_is_said_and_not_hammered(
+    rig: Rig, context: BrowserContext, status: int, words: str, most: int
+) -> None:
+    """It must be that a page says why it has no stream, and asks again only now and then.
+
+    Of a server with no room left a browser hears a 200 that ends.
+    """
+    page = await context.new_page()
+    await page.add_init_script(WITHOUT_WORKER)
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.method)
+        await route.fulfill(status=status, content_type="text/event-stream", body="retry: 9\n\n")
+
+    await page.route("**/api/v1/stream**", refuse)
+    await page.clock.install()
+    await page.goto(f"{rig.url}/")
+    await expect(page.locator("[data-live]")).to_contain_text(f"Not live: {words}")
+    await pass_seconds(page, 60)
+    assert asked.count("GET") <= most
+    await page.unroute_all()
+    await hurry(page)
+    await expect(page.locator("[data-live]")).to_have_text("Live")
 
 
 async def test_after_a_gap_the_page_asks_what_it_missed(rig: Rig, context: BrowserContext) -> None:
