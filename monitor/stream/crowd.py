@@ -34,9 +34,6 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._all)
 
-    def __contains__(self, client: SSEClient) -> bool:
-        return client.id in self._all
-
     def find(self, client_id: str) -> SSEClient | None:
         """The reader with this id, or none."""
         return self._all.get(client_id)
@@ -56,12 +53,14 @@ class Crowd:
     def join(self, client: SSEClient) -> None:
         """A reader came; it has nothing yet."""
         self._all[client.id] = client
+        client.is_here = True
         self._behind[client] = None
 
     def leave(self, client: SSEClient) -> bool:
         """A reader went: whether it was here."""
         if self._all.pop(client.id, None) is None:
             return False
+        client.is_here = False
         self._behind.pop(client, None)
         self._part(client)
         return True

@@ -137,7 +137,7 @@ class Delivery:
             if start:
                 await asyncio.sleep(0)
             for client, write in batch:
-                if client in self.crowd:  # others ran since this was planned
+                if client.is_here:  # others ran since this was planned
                     write(piece)
 
     def say_to_all(self, group: Group, said: bytes, idle_since: float | None = None) -> None:
@@ -161,7 +161,7 @@ class Delivery:
 
     def advance(self, client: SSEClient) -> None:
         """Write what a reader is owed while it takes it; with nothing left it is live."""
-        while not client.is_slow and not client.is_live and client in self.crowd:
+        while not client.is_slow and not client.is_live and client.is_here:
             if client.sink is None:
                 return
             if client.pending:
@@ -229,7 +229,7 @@ class Delivery:
 
     def _arrived(self, client: SSEClient, events: list[Ringed], position: int) -> None:
         """A page of the log came for a reader that is further behind than the ring."""
-        if client not in self.crowd:
+        if not client.is_here:
             return
         client.position = position
         self._queue(client, self.block(b"".join([event.encoded for event in events])))
@@ -237,7 +237,7 @@ class Delivery:
 
     def _lost(self, client: SSEClient) -> None:
         """The log has let go of what a reader was owed: it is told so, and begins anew."""
-        if client not in self.crowd:
+        if not client.is_here:
             return
         client.has_gap, client.gap_from = True, self._speech.position(client.position)
         client.position, client.seen = self.position, -1
@@ -283,11 +283,11 @@ class Delivery:
 
     def end(self, client: SSEClient, reason: str) -> None:
         """Say goodbye to a reader and end its stream; what it was owed comes before."""
-        if client not in self.crowd:
+        if not client.is_here:
             return
         self.advance(client)
         sink = client.sink
-        if sink is None or client not in self.crowd:
+        if sink is None or not client.is_here:
             return
         wire = client.audience.wire
         farewell = self.block(self._speech.goodbye(reason)).on(wire)

@@ -71,6 +71,7 @@ class SSEClient(asyncio.Protocol):
         "gap_from",
         "has_gap",
         "id",
+        "is_here",
         "is_live",
         "is_slow",
         "keeper",
@@ -103,6 +104,8 @@ class SSEClient(asyncio.Protocol):
         self.gap_from: str | None = None
         self.pending: deque[bytes | memoryview] = deque()
         """Bytes that are due before anything else, shared with other readers."""
+        self.is_here = False
+        """Whether its stream is open."""
         self.is_live = False
         self.is_slow = False
         self.unread = 0
@@ -129,6 +132,10 @@ class SSEClient(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport has passed most of it on."""
         self.is_slow = False
+        # Not from within: a write that fails in here has asyncio end the transport twice.
+        asyncio.get_running_loop().call_soon(self._caught_up)
+
+    def _caught_up(self) -> None:
         if self.keeper is not None:
             self.keeper.caught_up(self)
 

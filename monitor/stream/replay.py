@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from monitor.errors import MonitorError
 from monitor.ports import EventLog, Gap
@@ -74,15 +75,19 @@ class Replay:
             self._asked.clear()
 
     async def _serve(self, client: SSEClient) -> None:
+        after = client.position
         try:
-            events, position = await self._page(client.position, client.topics)
+            events, position = await self._page(after, client.topics)
         except Gap:
-            self._lost(client)
+            outcome = partial(self._lost, client)
         except MonitorError as error:
             logger.warning("the log could not be read for a reader: %s", error.detail)
-            self._failed(client)
+            outcome = partial(self._failed, client)
         else:
-            self._arrived(client, events, position)
+            outcome = partial(self._arrived, client, events, position)
+        # The ring may have brought it further meanwhile.
+        if client.position == after and not client.is_live:
+            outcome()
 
     async def _page(self, after: int, topics: frozenset[str]) -> Page:
         now = asyncio.get_running_loop().time()

@@ -263,7 +263,9 @@ async def test_a_reader_that_takes_no_write_is_cut_and_one_that_is_idle_is_not(
     reader = Reader(stand.hub, idle)
     await reader.message()
     for at in range(3):
-        stand.fold(at + 1, **{f"metric.{number}": number / 3 for number in range(3_000)})
+        values = {f"metric.{number}": number / 3 for number in range(3_000)}
+        stand.state.fold(frame(at + 1, values), [], at)
+        stand.hub.offer()
         await asyncio.sleep(0.1)
     await reader.messages(3)
     waiting = asyncio.create_task(reader.message())
