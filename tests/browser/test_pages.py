@@ -13,6 +13,7 @@ from monitor.core.catalog import Style
 from monitor.model import Row, key
 from monitor.web.charts import labels, tick_text
 from tests.browser.rig import Rig
+from tests.browser.tabs import WITHOUT_WORKER
 from tests.serving import Server
 
 pytestmark = pytest.mark.browser
@@ -20,9 +21,6 @@ pytestmark = pytest.mark.browser
 EVIL = '<img src=x onerror="document.title=\'owned\'">{{7*7}}</script>\u2028x"\n\nevent:'
 CPU = "system.cpu.utilization"
 WIDTHS = (1440, 768, 390)
-
-WITHOUT_WORKER = "delete globalThis.SharedWorker"
-"""A browser that has none: what a test does to a page's requests does not reach a worker's."""
 
 
 def metrics(share: float, mount: str = "/") -> dict[str, float]:

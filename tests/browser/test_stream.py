@@ -1,165 +1,32 @@
-"""The browser's side of the stream, in a real browser: one connection, never lost, never twice."""
+"""All tabs of a browser on one stream: each hears what is its own, all of it, and once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
 
-import httpx
 import msgspec
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import BrowserContext, expect
 
 from monitor.core import messages
 from monitor.core.events import position_text
-from monitor.model import EventType, HostStatus
-from monitor.stream import delivery
-from tests import serving
-from tests.browser.proxy import Mode, Proxy
+from monitor.model import EventType
+from tests.browser.proxy import Proxy
 from tests.browser.rig import Rig
-from tests.conftest import CHROMIUM_ARGUMENTS
-
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-CPU = "system.cpu.utilization"
-NUMBER = f"[data-key='{CPU}'] > span"
-LOST = "Not live"
-BLOCKED = "▲ Stream blocked by a proxy: refreshed every 5 s"
-
-WITHOUT_WORKER = "delete globalThis.SharedWorker"
-"""A browser that has no shared workers; and one whose clock a test can set, which reaches pages
-and not workers."""
-
-HARD_TEXT = (
-    'a\u2028b\u2029c\u0085d\u000be\u000cf\r\ng\rh\ni\x1f\x7f 😀 שלום \ufeff</script> \\ "q" data: x'
+from tests.browser.tabs import (
+    CPU,
+    NUMBER,
+    eventually,
+    has_heard,
+    heard,
+    hearing,
+    notify,
+    opened,
 )
 
-HEAR = """async ([topics, position]) => {
-  const home = await (await fetch("/", { headers: { Accept: "text/html" } })).text();
-  const [, version] = home.match(/data-version="([0-9a-f]+)"/);
-  const { connect } = await import("/static/js/tab.js");
-  globalThis.heard = [];
-  globalThis.states = [];
-  globalThis.leaving = new AbortController();
-  const listener = {
-    onMessage: (message) => heard.push(message),
-    onState: (state) => states.push(state),
-  };
-  connect({ topics, position, version }, listener, leaving.signal);
-}"""
-"""Hears a stream as the pages do, with whom it shares a worker, and keeps what it heard."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """One browser for all tests here: each has a profile of its own in it."""
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(
-            executable_path=chromium, args=list(CHROMIUM_ARGUMENTS), headless=True
-        )
-        yield running
-        await running.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def rig() -> AsyncIterator[Rig]:
-    """A server of two hosts."""
-    made = Rig("web-1")
-    async with made.serving() as running:
-        for host in ("web-1", "web-2"):
-            await made.send({CPU: 0.2, "system.memory.utilization": 0.5}, host=host)
-        await made.pipeline.tick(time.time())
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A browser's profile, in which things may go wrong."""
-    made = await browser.new_context()
-    made.set_default_timeout(15_000)
-    yield made
-    await made.close()
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
-        await asyncio.sleep(0.01)
-
-
-async def opened(context: BrowserContext, url: str) -> Page:
-    """A tab that is live."""
-    page = await context.new_page()
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_text("Live")
-    return page
-
-
-async def hearing(context: BrowserContext, url: str, *topics: str, position: str = "") -> Page:
-    """A tab that does nothing but hear some topics."""
-    page = await context.new_page()
-    await page.goto(f"{url}/healthz")
-    await page.evaluate(HEAR, [list(topics), position])
-    return page
-
-
-async def heard(page: Page, *types: str) -> list[dict[str, Any]]:
-    """What such a tab has heard so far of some types."""
-    found: list[dict[str, Any]] = await page.evaluate("heard")
-    return [message for message in found if message["type"] in types]
-
-
-async def has_heard(page: Page, type_: str, count: int = 1) -> None:
-    """Wait until such a tab has heard so many of a type."""
-    await page.wait_for_function(
-        "([type, count]) => heard.filter((m) => m.type === type).length >= count",
-        arg=[type_, count],
-    )
-
-
-async def notify(rig: Rig, *texts: str) -> None:
-    """Log notices."""
-    made = [
-        messages.event(
-            messages.Notice(kind="server", text=text), time.time(), f"{rig.host}-{next(_numbers)}"
-        )
-        for text in texts
-    ]
-    await rig.log.append(made)
-
-
-_numbers = itertools.count()
-
-
-async def clocked(context: BrowserContext, url: str) -> Page:
-    """A live page with a stream of its own, and a clock that a test can set forward."""
-    page = await context.new_page()
-    await page.add_init_script(WITHOUT_WORKER)
-    await page.clock.install()
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_text("Live")
-    return page
-
-
-async def pass_seconds(page: Page, seconds: int) -> None:
-    """Set a page's clock forward, in steps that leave the network its time."""
-    for _ in range(0, seconds, 2):
-        await page.clock.run_for(2_000)
-        await asyncio.sleep(0.02)
-
-
-async def hurry(page: Page) -> None:
-    """Have a page connect at once: how long a browser waits is not the clock's to set forward."""
-    await page.clock.run_for(1_100)
-    await page.evaluate("dispatchEvent(new Event('online'))")
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def test_ten_tabs_are_live_on_one_connection(rig: Rig, context: BrowserContext) -> None:
@@ -304,22 +171,6 @@ async def test_a_tab_that_crashes_is_forgotten(
         await eventually(lambda: rig.hub.client_count == 1)
 
 
-async def test_the_end_of_a_lease_alarms_nobody(
-    rig: Rig, context: BrowserContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It must be that a stream that ends by plan is back unnoticed, with everything in between."""
-    monkeypatch.setattr(delivery, "LEASE_SECONDS", (0.3, 0.4))
-    page = await hearing(context, rig.url, "log")
-    await has_heard(page, "connected")
-    monkeypatch.undo()
-    await eventually(lambda: rig.hub.client_count == 0)
-    await notify(rig, "while it was away")
-    await has_heard(page, "notice")
-    assert len(await heard(page, "connected")) == 2
-    assert not any("gap" in said["data"] for said in await heard(page, "connected"))
-    assert set(await page.evaluate("states")) == {"live"}
-
-
 async def test_a_page_that_comes_back_from_the_cache_is_live_again(
     rig: Rig, context: BrowserContext
 ) -> None:
@@ -331,112 +182,6 @@ async def test_a_page_that_comes_back_from_the_cache_is_live_again(
     await eventually(lambda: rig.hub.client_count == 1)
     await rig.send({CPU: 0.555})
     await expect(page.locator(NUMBER).first).to_have_text("55.5")
-
-
-async def test_hard_texts_round_trip(rig: Rig, context: BrowserContext) -> None:
-    """It must be that no character of an event ends a line, a field or the event."""
-    start = position_text(rig.log.epoch, 0)
-    await notify(rig, HARD_TEXT, "after")
-    page = await hearing(context, rig.url, "log", position=start)
-    await has_heard(page, "notice", 2)
-    texts = [notice["data"]["text"] for notice in await heard(page, "notice")]
-    assert texts == [HARD_TEXT, "after"]
-
-
-async def test_a_poll_reads_what_a_stream_would(rig: Rig, context: BrowserContext) -> None:
-    """It must be that an answer that ends carries the same events, and reaches as far."""
-    start = position_text(rig.log.epoch, 0)
-    await notify(rig, HARD_TEXT, "after")
-    page = await context.new_page()
-    await page.goto(f"{rig.url}/healthz")
-    answer = await page.evaluate(
-        """async ([position]) => {
-          const { poll } = await import("/static/js/poll.js");
-          return await poll(["log", "fleet"], position, new AbortController().signal);
-        }""",
-        [start],
-    )
-    assert answer["position"] == position_text(rig.log.epoch, await rig.log.last())
-    types = [message["type"] for message in answer["messages"]]
-    assert types == ["connected", "host_update", "host_update", "notice", "notice", "metric_update"]
-    ids = [message["id"] for message in answer["messages"][1:5]]
-    assert ids == [position_text(rig.log.epoch, sequence) for sequence in (1, 2, 3, 4)]
-
-
-async def test_the_parser_reads_the_format_as_browsers_do(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that however a stream is cut into pieces, its messages are the standard's."""
-    stream = (
-        "\ufeff:comment\r\nid: 1\rdata: a\ndata:b\r\n\r\nevent: x\ndata\ndata:  two\n\n"
-        "id: 2\n\nid: bad\0id\nevent:y\ndata:{}\n\n"
-        "retry: 5\nunknown: z\n\nid\ndata: c\n\ndata: lost"
-    )
-    page = await context.new_page()
-    await page.goto(f"{rig.url}/healthz")
-    readings = await page.evaluate(
-        """async ([stream]) => {
-          const { Parser } = await import("/static/js/eventstream.js");
-          const read = (pieces) => {
-            const found = [];
-            const parser = new Parser((type, data, id) => found.push([type, data, id]));
-            for (const piece of pieces) parser.feed(piece);
-            parser.end();
-            return JSON.stringify([...found, parser.position]);
-          };
-          const readings = new Set([read([stream]), read([...stream])]);
-          for (let cut = 1; cut < stream.length; cut += 1) {
-            readings.add(read([stream.slice(0, cut), stream.slice(cut)]));
-          }
-          return [...readings].map((reading) => JSON.parse(reading));
-        }""",
-        [stream],
-    )
-    assert readings == [
-        [
-            ["message", "a\nb", "1"],
-            ["x", "\n two", "1"],
-            ["y", "{}", "2"],
-            ["message", "c", ""],
-            "",
-        ]
-    ]
-
-
-async def test_a_burst_loses_only_state_that_is_superseded(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that a page that is not drawn keeps every event and the newest of all state."""
-    page = await context.new_page()
-    await page.goto(f"{rig.url}/healthz")
-    applied = await page.evaluate(
-        """async () => {
-          const { perFrame } = await import("/static/js/buffer.js");
-          const { withoutSuperseded } = await import("/static/js/messages.js");
-          const applied = [];
-          const ended = new AbortController();
-          const push = perFrame((items) => applied.push(...items), withoutSuperseded, ended.signal);
-          const message = (type, data, id) => push({ type, data, id, snapshot: false });
-          for (let n = 0; n < 5000; n += 1) {
-            message("notice", { n }, `0123456789abcdef-${n}`);
-            message("metric_update", { at: n, metrics: ["m"], hosts: { [`h${n % 3}`]: [n] } }, "");
-            const metrics = { [`k${n % 2}`]: n };
-            message("metric_update", { at: n, host: "h", metrics, snapshots: {} }, "");
-          }
-          await new Promise((done) => setTimeout(done, 1500));
-          return applied;
-        }"""
-    )
-    assert [m["data"]["n"] for m in applied if m["type"] == "notice"] == list(range(5_000))
-    rows: dict[str, list[int]] = {}
-    metrics: dict[str, int] = {}
-    state = [m["data"] for m in applied if m["type"] == "metric_update"]
-    for data in state:
-        rows |= data.get("hosts", {})
-        metrics |= data.get("metrics", {}) if "host" in data else {}
-    assert rows == {"h0": [4_998], "h1": [4_999], "h2": [4_997]}
-    assert metrics == {"k0": 4_998, "k1": 4_999}
-    assert len(state) < 5_000
 
 
 async def test_a_worker_that_does_not_answer_is_done_without(
@@ -456,181 +201,3 @@ async def test_a_worker_that_does_not_answer_is_done_without(
     await expect(page.locator("[data-live]")).to_have_text("Live")
     await rig.send({CPU: 0.666})
     await expect(page.locator(NUMBER).first).to_have_text("66.6")
-
-
-async def test_a_withheld_stream_is_polled_until_it_speaks(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that behind a proxy that buffers, numbers move, and the page says how."""
-    async with Proxy(rig.url).serving() as proxy:
-        page = await clocked(context, f"{proxy.url}/hosts/web-1")
-        banner, number = page.locator("[data-live]"), page.locator(NUMBER).first
-        proxy.mode = Mode.BUFFER
-        proxy.cut()
-        await expect(banner).to_contain_text(LOST)
-        await hurry(page)
-        await page.clock.run_for(8_100)
-        await expect(banner).to_have_text(BLOCKED)
-        for share, text in ((0.611, "61.1"), (0.622, "62.2")):
-            await rig.send({CPU: share})
-            await page.clock.run_for(6_100)
-            await expect(number).to_have_text(text)
-        assert await banner.text_content() == BLOCKED
-        before = proxy.streams
-        await pass_seconds(page, 20)
-        assert proxy.streams <= before + 1
-        proxy.mode = Mode.PASS
-        before = proxy.streams
-        for _ in range(0, 90, 2):
-            if proxy.streams == before:  # from then on it is the network's time
-                await pass_seconds(page, 2)
-        await expect(banner).to_have_text("Live")
-        await rig.send({CPU: 0.633})
-        await expect(number).to_have_text("63.3")
-
-
-async def test_a_stream_withheld_from_the_start_is_polled_for_all_tabs(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that tabs that share a worker hear of a proxy that buffers, newcomers at once."""
-    async with Proxy(rig.url).serving() as proxy:
-        proxy.mode = Mode.BUFFER
-        first = await context.new_page()
-        await first.goto(f"{proxy.url}/")
-        await expect(first.locator("[data-live]")).to_have_text(BLOCKED, timeout=15_000)
-        await rig.send({CPU: 0.711})
-        second = await context.new_page()
-        await second.goto(f"{proxy.url}/hosts/web-1")
-        await expect(second.locator("[data-live]")).to_have_text(BLOCKED, timeout=3_000)
-        await expect(first.locator(NUMBER).first).to_have_text("71.1")
-
-
-async def test_a_stream_that_falls_silent_is_not_called_live(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that an open connection on which nothing comes for 45 s is noticed."""
-    async with Proxy(rig.url).serving() as proxy:
-        page = await clocked(context, f"{proxy.url}/hosts/web-1")
-        banner = page.locator("[data-live]")
-        proxy.mode = Mode.SILENT
-        await page.clock.run_for(40_000)
-        assert await banner.text_content() == "Live"
-        await page.clock.run_for(12_000)
-        await expect(banner).to_contain_text(LOST)
-        await page.clock.run_for(11_000)
-        await expect(banner).to_contain_text("cannot be reached")
-        proxy.mode = Mode.PASS
-        proxy.cut()
-        await hurry(page)
-        await expect(banner).to_have_text("Live")
-
-
-async def test_a_gateway_without_its_server_is_waited_for(
-    rig: Rig, context: BrowserContext
-) -> None:
-    """It must be that a 502, which ends an EventSource for good, is borne, and not hammered."""
-    async with Proxy(rig.url).serving() as proxy:
-        page = await clocked(context, f"{proxy.url}/hosts/web-1")
-        banner = page.locator("[data-live]")
-        proxy.mode = Mode.DOWN
-        proxy.cut()
-        await expect(banner).to_contain_text(LOST)
-        await hurry(page)
-        await expect(banner).to_contain_text("the server answered 502")
-        before = proxy.streams
-        await pass_seconds(page, 60)
-        assert 1 <= proxy.streams - before <= 8
-        proxy.mode = Mode.PASS
-        await hurry(page)
-        await expect(banner).to_have_text("Live")
-        await rig.send({CPU: 0.811})
-        await expect(page.locator(NUMBER).first).to_have_text("81.1")
-
-
-@pytest.mark.parametrize(
-    ("status", "words", "most"),
-    [
-        (401, "you are logged out; log in and reload the page", 3),
-        (403, "you may not see this", 3),
-        (404, "the server does not know what this page shows", 8),
-        (200, "the server is busy", 9),
-    ],
-)
-async def test_a_refusal_is_said_and_not_hammered(
-    rig: Rig, context: BrowserContext, status: int, words: str, most: int
-) -> None:
-    """It must be that a page says why it has no stream, and asks again only now and then.
-
-    Of a server with no room left a browser hears a 200 that ends.
-    """
-    page = await context.new_page()
-    await page.add_init_script(WITHOUT_WORKER)
-    asked: list[str] = []
-
-    async def refuse(route: Route) -> None:
-        asked.append(route.request.method)
-        await route.fulfill(status=status, content_type="text/event-stream", body="retry: 9\n\n")
-
-    await page.route("**/api/v1/stream**", refuse)
-    await page.clock.install()
-    await page.goto(f"{rig.url}/")
-    await expect(page.locator("[data-live]")).to_contain_text(f"Not live: {words}")
-    await pass_seconds(page, 60)
-    assert asked.count("GET") <= most
-    await page.unroute_all()
-    await hurry(page)
-    await expect(page.locator("[data-live]")).to_have_text("Live")
-
-
-async def test_after_a_gap_the_page_asks_what_it_missed(rig: Rig, context: BrowserContext) -> None:
-    """It must be that a status whose change was lost with the log is corrected."""
-    page = await context.new_page()
-    await page.goto(f"{rig.url}/")
-    await expect(page.locator(".status.is-up")).to_have_count(2)
-    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
-    state = rig.state.hosts["web-2"]
-    state.status = HostStatus.DOWN
-    await page.evaluate(
-        """() => {
-          document.body.dataset.position = "0123456789abcdef-7";
-          dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}));
-        }"""
-    )
-    await expect(page.locator("tr[data-host=web-2] .status")).to_have_text("■ down")
-    await expect(page.locator("[data-count=down]")).to_have_text("1")
-    await expect(page.locator("[data-count=up]")).to_have_text("1")
-
-
-async def test_after_a_kill_the_page_comes_back_by_itself(
-    tmp_path: Path, context: BrowserContext
-) -> None:
-    """It must be that after kill -9 and a start nothing logged is lost or told twice."""
-    server = await asyncio.to_thread(serving.start, tmp_path)
-    listen = server.url.removeprefix("http://")
-    async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
-        try:
-            hosts = (await client.get("/api/v1/hosts")).json()
-            page = await opened(context, f"{server.url}/hosts/{hosts[0]['host']}")
-            start = (await page.evaluate("document.body.dataset.position")).partition("-")[0] + "-0"
-            log = await hearing(context, server.url, "log", position=start)
-            await has_heard(log, "host_update")
-            server.process.kill()
-            await asyncio.to_thread(server.process.wait)
-            await expect(page.locator("[data-live]")).to_contain_text(LOST)
-            server = await asyncio.to_thread(serving.start, tmp_path, "--listen", listen)
-            await client.post("/api/v1/push", json={"host": "pushed", "metrics": {CPU: 0.5}})
-            await expect(page.locator("[data-live]")).to_have_text("Live")
-            uptime = page.locator(".large .v > span").first
-            before = await uptime.text_content() or ""
-            await expect(uptime).not_to_have_text(before)
-            await log.wait_for_function("() => heard.some((m) => m.data.host === 'pushed')")
-            whole = await client.get(
-                "/api/v1/stream", params={"topics": "log", "last_event_id": start, "follow": "0"}
-            )
-        finally:
-            status = await asyncio.to_thread(server.end)
-        assert status == 0
-    logged = [line[4:] for line in whole.text.splitlines() if line.startswith("id: ")]
-    ids = [message["id"] for message in await heard(log, "host_update", "notice", "alert")]
-    assert ids == sorted(set(logged) & set(ids), key=logged.index)
-    assert set(logged) - set(ids) <= {start, logged[-1]}
