@@ -29,6 +29,7 @@ from typing import Any
 from bench.tables import cpu_seconds, rss_mib, spread, table
 from monitor import bootstrap
 from monitor.config import Settings
+from monitor.log.sqlite import open_log
 from monitor.web import server as web_server
 
 STARTS = 5
@@ -240,7 +241,12 @@ async def _lag() -> None:
     The server runs in this process, so that a probe can sit in its loop; requests come from
     another process.
     """
-    application = bootstrap.Application(Settings())
+    with tempfile.TemporaryDirectory() as data:
+        await _lag_in(Path(data))
+
+
+async def _lag_in(data: Path) -> None:
+    application = bootstrap.Application(Settings(), *await open_log(data))
     bootstrap.keep_the_loop_free()  # as `serve` does
     listening = web_server.listener("127.0.0.1", 0)
     url = web_server.url(listening)
