@@ -21,6 +21,8 @@ from tests import nginx
 START_SECONDS = 20.0
 END_SECONDS = 5.0
 
+SEPARATE = "separate"
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 _NCHAN = """
@@ -44,7 +46,10 @@ class Running:
     control: int
     """Where the triggers go."""
     triggers: dict[str, str]
-    """What to send there for one alert (`s`), a burst (`b`) and a tick (`t`)."""
+    """What to send there for one alert (`s`), a burst (`b`) and a tick (`t`).
+
+    Where a burst is one event of many lines (nchan), `SEPARATE` has it as many events, each
+    with its own id, as ours is."""
     pids: list[int]
     """The processes whose costs count."""
     path: str
@@ -124,10 +129,12 @@ def _nchan() -> Iterator[Running]:
         nginx.running(Path(folder), _NCHAN, nchan=True) as server,
     ):
         made = payloads.Numbered()
+        triggers = {command: _publication(made, command) for command in COMMANDS}
+        triggers[SEPARATE] = "".join(_publication(made, "s") for _ in range(payloads.BURST))
         yield Running(
             port=server.port,
             control=server.port,
-            triggers={command: _publication(made, command) for command in COMMANDS},
+            triggers=triggers,
             pids=server.workers,
             path="/stream",
             ready="HTTP/1.1 200",

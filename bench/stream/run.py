@@ -18,7 +18,15 @@ from typing import Any, TypeVar
 from bench.stream import accounts, tables
 from bench.stream.control import allow_many_descriptors
 from bench.stream.payloads import BURST
-from bench.stream.programs import NCHAN, OURS, OURS_IN_MEMORY, PROGRAMS, LoadProcess, Program
+from bench.stream.programs import (
+    NCHAN,
+    OURS,
+    OURS_IN_MEMORY,
+    PROGRAMS,
+    SEPARATE,
+    LoadProcess,
+    Program,
+)
 from tests.nginx import NotFetched
 
 OPEN_SECONDS = 60.0
@@ -57,7 +65,7 @@ class Plan:
     volume_readers: int = 20
 
 
-FULL = Plan((100, 1_000, 4_000), 3, 1.5, 1.2, 9.0)
+FULL = Plan((100, 1_000, 4_000), 3, 1.3, 1.0, 6.0)
 QUICK = Plan((100, 1_000), 1, 1.0, 0.7, 4.0, storm_readers=1_000)
 
 
@@ -130,13 +138,15 @@ def _delivered(readers: int, plan: Plan, program: Program) -> tables.Delivered:
         load.call("settle", seconds=SETTLE_SECONDS)
         idle = (accounts.rss_kib(server.pids) - before) / readers
         rate = MODERATE_PER_SECOND / readers
-        moderate, singles, bursts = [], [], []
+        moderate, singles, bursts, separate = [], [], [], []
         for _ in range(plan.runs):
             moderate.append(
                 load.call("paced", streams=[("s", 1, rate)], seconds=plan.moderate_seconds)
             )
             singles.append(_full(load, "s", 1, plan))
             bursts.append(_full(load, "b", BURST, plan))
+            if SEPARATE in server.triggers:
+                separate.append(_full(load, SEPARATE, BURST, plan))
     return tables.Delivered(
         name=program.name,
         idle_kib=idle,
@@ -146,6 +156,7 @@ def _delivered(readers: int, plan: Plan, program: Program) -> tables.Delivered:
             answer["deliveries"] / answer["seconds"] for answer in singles
         ),
         burst_us=_per_delivery(bursts) * BURST,
+        separate_us=_per_delivery(separate) * BURST if separate else None,
         dropped=_lost(moderate) + _lost(singles) + _lost(bursts),
     )
 

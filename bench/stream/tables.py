@@ -23,6 +23,8 @@ class Delivered:
     single_per_second: float
     burst_us: float
     """Server CPU for each reader's burst."""
+    separate_us: float | None
+    """The same where a burst is published as separate events, if it is not anyway."""
     dropped: int
     """Events that were due and never came."""
 
@@ -93,6 +95,13 @@ def deliveries(readers: int, rows: Sequence[Delivered]) -> None:
             for row in rows
         ],
     )
+    for row in rows:
+        if row.separate_us is not None:
+            print(
+                f"{row.name}, whose burst is one event of {BURST} lines; as {BURST} events:"
+                f" {row.separate_us:.1f} µs, {BURST / row.separate_us:.2f} M events/CPU-s,"
+                f" {row.separate_us / ours.burst_us:.2f} times ours"
+            )
     table(
         f"{readers:,} readers: how many times better we are (below 1: worse)",
         ("than", "moderate", "maximum", "deliveries/s", "bursts", "memory"),
