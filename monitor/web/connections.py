@@ -142,6 +142,11 @@ class _Connection(TCPServer):
         self.task.cancel()
         return transport
 
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        # The peer has gone: Hypercorn would wait 5 s for its next request, and count it so long.
+        await self.idle_task.stop()
+
     async def _close(self) -> None:
         if self.is_taken:
             await self.idle_task.stop()
