@@ -157,7 +157,7 @@ def _delivered(readers: int, plan: Plan, program: Program) -> tables.Delivered:
         ),
         burst_us=_per_delivery(bursts) * BURST,
         separate_us=_per_delivery(separate) * BURST if separate else None,
-        dropped=_lost(moderate) + _lost(singles) + _lost(bursts),
+        dropped=_lost(moderate) + _lost(singles) + _lost(bursts) + _lost(separate),
     )
 
 
