@@ -257,7 +257,7 @@ class Delivery:
         client.expires_at = self._now() + random.uniform(*LEASE_SECONDS)  # noqa: S311
         self.crowd.join(client)
         if opening := client.audience.wire.opening():
-            sink.write(opening)
+            self._write(client, opening)
         self._greet(client)
         self.advance(client)
 

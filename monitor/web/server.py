@@ -32,6 +32,9 @@ LONGEST_INCOMPLETE_BYTES = 256 * 1024
 GOODBYE_SECONDS = 0.7
 """How long open connections get to read what is queued once the server stops."""
 
+LOOK_SECONDS = 0.02
+"""How often it is looked whether they have."""
+
 CANCEL_SECONDS = 1.2
 """When Hypercorn cancels what still has not ended; the connections are aborted before."""
 
@@ -108,7 +111,9 @@ async def serve(
 
     async def reap() -> None:
         await stopping.wait()
-        await asyncio.sleep(GOODBYE_SECONDS)
+        deadline = asyncio.get_running_loop().time() + GOODBYE_SECONDS
+        while len(connections) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
         connections.abort()
 
     reaper = asyncio.create_task(reap(), name="connection-reaper")
@@ -116,6 +121,8 @@ async def serve(
         await hypercorn_serve(
             cast("ASGIFramework", application), config, shutdown_trigger=trigger, mode="asgi"
         )
+        # Streams are none of Hypercorn's connections: what is queued for them may still leave.
+        await reaper
     finally:
         reaper.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -11,6 +11,13 @@ from tests.stream.making import CPU
 from tests.stream.reading import close_all
 
 
+@pytest.fixture(autouse=True)
+async def no_reader_stays() -> AsyncIterator[None]:
+    """Whatever becomes of a test, the readers that it opened are closed."""
+    yield
+    await close_all()
+
+
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     """A server of two hosts, of which nothing has been logged."""
