@@ -133,7 +133,6 @@ class EventPublisher:
         for name in event.topics:
             if not topic_names.is_topic(name):
                 raise InputError(f"there is no topic {excerpt(name)}", code="unknown_topic")
-        document(event.data, event.event_id)
         return await self._log.append([event])
 
     def _say(self, event: Event, client_ids: Collection[str]) -> int:
@@ -284,17 +283,19 @@ class EventPublisher:
                 return
 
     async def _flush(self) -> None:
+        """Bring state to everybody, a little after it changed, and not all the time."""
         loop = asyncio.get_running_loop()
-        wait = FLUSH_SECONDS
+        not_before = 0.0
         while True:
             await self._changed.wait()
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(FLUSH_SECONDS, not_before - loop.time()))
             self._changed.clear()
             async with self._delivering:
                 began = loop.time()
                 await self._delivery.deliver([], flush=True)
-                spent = loop.time() - began
-            wait = min(LONGEST_FLUSH_SECONDS, max(FLUSH_SECONDS, spent / FLUSH_SHARE))
+                ended = loop.time()
+            rest = (ended - began) / FLUSH_SHARE
+            not_before = ended + min(LONGEST_FLUSH_SECONDS, rest)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
