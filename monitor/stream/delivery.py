@@ -32,6 +32,9 @@ WRITES_AT_ONCE = 1_000
 MOST_SHARED = 256
 """What was made for readers that are behind is kept until the next flush, so much of it."""
 
+ENDED_SECONDS = 10.0
+"""How long a reader that was said goodbye may take to read what is left; then it is cut."""
+
 LEASE_SECONDS = (24 * 60.0, 30 * 60.0)
 """A stream ends after so long, random, and its reader comes back: behind a proxy nothing else
 tells that a reader has gone."""
@@ -296,6 +299,8 @@ class Delivery:
         self.unsubscribe(client)
         sink.write(rest)
         sink.close()
+        if sink.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(ENDED_SECONDS, client.cut)
 
     def unsubscribe(self, client: SSEClient) -> None:
         """Forget a reader; twice is as good as once."""

@@ -142,7 +142,12 @@ class SSEClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A reader has nothing to say after its request."""
         self.sent_bytes += len(data)
-        if self.sent_bytes > MOST_SENT_BYTES and self.sink is not None:
+        if self.sent_bytes > MOST_SENT_BYTES:
+            self.cut()
+
+    def cut(self) -> None:
+        """End its connection at once, where that is still open."""
+        if self.sink is not None:
             self.sink.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's

@@ -112,7 +112,7 @@ async def serve(
     async def reap() -> None:
         await stopping.wait()
         deadline = asyncio.get_running_loop().time() + GOODBYE_SECONDS
-        while len(connections) and asyncio.get_running_loop().time() < deadline:
+        while len(connections) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
         connections.abort()
 

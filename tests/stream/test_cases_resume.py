@@ -16,6 +16,7 @@ import pytest
 
 from monitor.log.memory import MemoryLog
 from monitor.model import Event, RetentionClass
+from monitor.stream import delivery as delivery_module
 from monitor.stream import hub as hub_module
 from monitor.stream import ring as ring_module
 from monitor.stream import speech as speech_module
@@ -401,6 +402,7 @@ class Follower:
         self.begin = 0
         self.at: str | None = None
         self.reader: Reader | None = None
+        self.ended = False
 
     async def come(self) -> None:
         """Open a stream, from where it was."""
@@ -416,13 +418,17 @@ class Follower:
         )
         connected = await self.reader.message()
         assert "gap" not in connected.data
+        self.ended = False
         if self.at is None:
             self.begin = connected.sequence
         self.at = connected.id
 
     def take(self, block: Block) -> None:
         """Remember what a block said."""
-        if block.type == "metric_update":
+        assert not self.ended, block
+        if block.type == "disconnected":
+            self.ended = True
+        elif block.type == "metric_update":
             if "host" in block.data:
                 self.state |= block.data["metrics"]
         elif block.type:
@@ -462,7 +468,10 @@ class Follower:
                 block = await self.reader.block(left)  # type: ignore[union-attr]
             except TimeoutError:
                 return
-            assert block is not None
+            if block is None:  # the server ended it
+                assert self.ended
+                self.leave()
+                return
             self.take(block)
 
     async def finish(self, holds: Callable[[], bool]) -> None:
@@ -472,8 +481,12 @@ class Follower:
         assert self.reader is not None
         while not holds():
             block = await self.reader.block(10)
-            assert block is not None
-            self.take(block)
+            if block is None:
+                assert self.ended
+                self.leave()
+                await self.come()
+            else:
+                self.take(block)
 
 
 async def flow(rig: Rig, chance: random.Random, seconds: float) -> dict[str, float]:
@@ -496,6 +509,8 @@ async def flow(rig: Rig, chance: random.Random, seconds: float) -> dict[str, flo
         change = {f"metric.{number % 70}": float(number)}
         values |= change
         await rig.send(unseen | change)
+        if chance.random() < 0.1 and (clients := rig.hub._delivery.crowd.clients()):
+            rig.hub.end(chance.choice(clients), "lease")
         if time.monotonic() > end:
             return values
         await asyncio.sleep(chance.random() * 0.02)
@@ -517,12 +532,17 @@ def slow_log(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_who_comes_stands_still_and_goes_at_random_misses_nothing(
-    ring_events: int, slow_log: Rig, seed: int, caplog: pytest.LogCaptureFixture
+    ring_events: int,
+    slow_log: Rig,
+    seed: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It must be that every reader hears every event of its topics once, in order.
 
     And that the state which it has in the end is the server's.
     """
+    monkeypatch.setattr(delivery_module, "WRITES_AT_ONCE", 3)
     rig = slow_log
     chance = random.Random(seed)
     kinds = [("log",), ("log", "host:web-1"), ("alerts", "host:web-1"), ("fleet",), ("approvals",)]

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from monitor.stream import delivery as delivery_module
 from monitor.stream import hub as hub_module
 from monitor.web import server as server_module
 from tests.browser.rig import Rig
@@ -437,6 +438,21 @@ async def slowly(reader: Reader, count: int) -> list[Block]:
         await asyncio.sleep(0.02)
         found.append(await reader.message("notice"))
     return found
+
+
+async def test_a_reader_that_was_ended_and_does_not_read_is_cut_in_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must be that a goodbye which nobody takes keeps no connection."""
+    monkeypatch.setattr(delivery_module, "ENDED_SECONDS", 0.5)
+    reader = await Reader.open(rig.url, stream("log"), receive_buffer=4_096)
+    await reader.message("connected")
+    await notices(rig, [f"{number}{'x' * 5_000}" for number in range(300)])
+    await eventually(lambda: all(c.is_slow for c in rig.hub._delivery.crowd.clients()))
+    rig.hub.end(rig.hub._delivery.crowd.clients()[0], "revoked")
+    await asyncio.sleep(0.1)
+    assert len(rig.services.connections) == 1
+    await eventually(lambda: len(rig.services.connections) == 0, 2.0)
 
 
 async def test_a_slow_reader_that_is_ended_gets_its_goodbye_last_and_leaves_nothing(

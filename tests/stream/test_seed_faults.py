@@ -9,6 +9,8 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -104,9 +106,9 @@ async def test_one_event_that_cannot_be_encoded_ends_nobodys_stream(
     await reader.message("connected")
     tail = rig.log.read
 
-    async def damaged(*arguments: object) -> object:
-        found, searched, floor = await tail(*arguments)  # type: ignore[arg-type]
-        broken = [
+    async def damaged(*arguments: Any) -> Any:
+        found, searched, floor = await tail(*arguments)
+        broken: list[dict[str, Any]] = [
             {"data": {"text": math.nan}},
             {"at": math.nan},
             {"at": 1e300},
@@ -114,17 +116,7 @@ async def test_one_event_that_cannot_be_encoded_ends_nobodys_stream(
             {"data": {"timestamp": 1}},
         ]
         spoilt = [
-            Event(
-                **{  # type: ignore[arg-type]
-                    "type": event.type,
-                    "topics": event.topics,
-                    "data": event.data,
-                    "at": event.at,
-                    "event_id": event.event_id,
-                    "sequence": event.sequence,
-                }
-                | (broken[event.sequence - 1] if event.sequence <= len(broken) else {})
-            )
+            replace(event, **broken[event.sequence - 1]) if event.sequence <= len(broken) else event
             for event in found
         ]
         return spoilt, searched, floor
@@ -187,11 +179,11 @@ async def test_an_event_is_encoded_once_for_all_readers(
     )
     for reader in readers:
         await reader.message("connected")
-    calls, original = [0], speech.document
+    calls = [0]
 
     def counted(data: dict[str, object], event_id: str) -> bytes:
         calls[0] += 1
-        return original(data, event_id)
+        return events.document(data, event_id)
 
     monkeypatch.setattr(speech, "document", counted)
     await notices(rig, ["one", "two", "three"])
