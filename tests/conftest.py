@@ -9,6 +9,7 @@ opens its own from `browser`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -88,13 +89,9 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await running.close()
 
 
-@pytest.fixture
-async def page(browser: Browser, start_server: StartServer) -> AsyncIterator[Page]:
-    """A page of 1440 by 900 in which nothing may go wrong unseen.
-
-    It asks for `start_server` only to be closed before any server ends: a page that loses
-    its stream complains, and rightly.
-    """
+@contextlib.asynccontextmanager
+async def faultless(browser: Browser) -> AsyncIterator[Page]:
+    """A page of 1440 by 900 in which nothing may go wrong unseen."""
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(ACTION_MILLISECONDS)
     opened = await context.new_page()
@@ -112,3 +109,14 @@ async def page(browser: Browser, start_server: StartServer) -> AsyncIterator[Pag
     yield opened
     await context.close()
     assert not faults, "the page had faults:\n" + "\n".join(faults)
+
+
+@pytest.fixture
+async def page(browser: Browser, start_server: StartServer) -> AsyncIterator[Page]:
+    """A page of 1440 by 900 in which nothing may go wrong unseen.
+
+    It asks for `start_server` only to be closed before any server ends: a page that loses
+    its stream complains, and rightly.
+    """
+    async with faultless(browser) as opened:
+        yield opened

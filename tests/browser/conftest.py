@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.browser.rig import Rig
 from tests.browser.tabs import CPU
-from tests.conftest import CHROMIUM_ARGUMENTS
+from tests.conftest import CHROMIUM_ARGUMENTS, StartServer, faultless
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -25,6 +25,19 @@ async def one_browser(chromium: str) -> AsyncIterator[Browser]:
         )
         yield running
         await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(one_browser: Browser) -> Browser:
+    """The file's browser, for tests that open their own pages."""
+    return one_browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(one_browser: Browser, start_server: StartServer) -> AsyncIterator[Page]:
+    """A page in which nothing may go wrong unseen, closed before any server ends."""
+    async with faultless(one_browser) as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from monitor.core.catalog import Style
@@ -16,7 +17,7 @@ from tests.browser.rig import Rig
 from tests.browser.tabs import WITHOUT_WORKER
 from tests.serving import Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 EVIL = '<img src=x onerror="document.title=\'owned\'">{{7*7}}</script>\u2028x"\n\nevent:'
 CPU = "system.cpu.utilization"
@@ -52,7 +53,7 @@ def processes(*names: str) -> list[Row]:
     ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def rig() -> AsyncIterator[Rig]:
     """A server whose one host has said the same for a minute."""
     made = Rig("web-1")
