@@ -52,7 +52,7 @@ class Delivery:
         self._squeezer = Squeezer()
         self._owed: dict[tuple[str, int], tuple[int, list[Block]]] = {}
         self._shared: dict[tuple[int, frozenset[str]], tuple[Block, int]] = {}
-        self.replay = Replay(log, speech, self._arrived, self._lost, self._failed)
+        self.replay = Replay(log, speech, self._arrived, self.lose, self._failed)
         self.ring = Ring()
         self.crowd = Crowd()
         self.counters = Counters()
@@ -238,7 +238,7 @@ class Delivery:
         self._queue(client, self.block(b"".join([event.encoded for event in events])))
         self.advance(client)
 
-    def _lost(self, client: SSEClient) -> None:
+    def lose(self, client: SSEClient) -> None:
         """The log has let go of what a reader was owed: it is told so, and begins anew."""
         if not client.is_here:
             return

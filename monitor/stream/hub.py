@@ -42,6 +42,9 @@ SWEEP_SECONDS = 1.0
 STALL_SECONDS = 10.0
 """A reader that takes nothing of what waits for it for so long does not read, and is cut."""
 
+AHEAD_SECONDS = 2.0
+"""How long a position is waited for that the log has and our tail has not read yet (STREAM 1)."""
+
 MOST_ONCE_EVENTS = 1_000
 """Events in one answer to a client that does not stay; it comes back for more."""
 
@@ -304,10 +307,14 @@ class EventPublisher:
             now = loop.time()
             self._keep_alive(now)
             for client in self._delivery.crowd.clients():
-                if client.is_slow:
-                    self._watch(client, now)
-                elif now >= client.expires_at:
+                if now >= client.expires_at:
                     self._delivery.end(client, "lease")
+                elif client.is_slow:
+                    self._watch(client, now)
+            for client in self._delivery.crowd.behind():
+                ahead = client.position > self._delivery.position
+                if ahead and now - client.spoke_at >= AHEAD_SECONDS:
+                    self._delivery.lose(client)
 
     def _keep_alive(self, now: float) -> None:
         """Advance the positions of quiet readers, and let idle ones hear something."""

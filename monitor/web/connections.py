@@ -44,7 +44,7 @@ class Connections:
     """The open connections of one server."""
 
     def __init__(self) -> None:
-        self._open: dict[Address, asyncio.WriteTransport] = {}
+        self._open: set[asyncio.WriteTransport] = set()
         self._served: dict[Address, _Connection] = {}
         self._by_host: Counter[str] = Counter()
 
@@ -76,26 +76,28 @@ class Connections:
 
     def abort(self) -> int:
         """Cut every connection that is still open; how many there were."""
-        ending = list(self._open.values())
+        ending = tuple(self._open)
         for transport in ending:
             transport.abort()
         return len(ending)
 
-    def opened(self, address: Address, connection: _Connection) -> None:
+    def opened(self, connection: _Connection) -> None:
         """A connection came, to be served over HTTP."""
-        self._open[address] = connection.writer.transport
-        self._served[address] = connection
-        self._by_host[address[0]] += 1
+        self._open.add(connection.writer.transport)
+        self._served[connection.address] = connection
+        self._by_host[connection.address[0]] += 1
 
-    def left_http(self, address: Address) -> None:
+    def left_http(self, connection: _Connection) -> None:
         """A connection is served over HTTP no longer; it may be open still."""
-        self._served.pop(address, None)
+        # The same peer may have come again already, from the same port.
+        if self._served.get(connection.address) is connection:
+            del self._served[connection.address]
 
-    def closed(self, address: Address) -> None:
+    def closed(self, address: Address, transport: asyncio.WriteTransport) -> None:
         """A connection is gone."""
-        self.left_http(address)
-        if self._open.pop(address, None) is None:
+        if transport not in self._open:
             return
+        self._open.discard(transport)
         self._by_host[address[0]] -= 1
         if not self._by_host[address[0]]:
             del self._by_host[address[0]]
@@ -111,7 +113,7 @@ class _Connection(TCPServer):
         self.address: Address = tuple(peer[:2]) if peer else ("", id(self))
         self.task = asyncio.current_task()
         self.is_taken = False
-        self.connections.opened(self.address, self)
+        self.connections.opened(self)
         try:
             await super().run()
         except asyncio.CancelledError:
@@ -120,8 +122,9 @@ class _Connection(TCPServer):
         except OSError:
             self.writer.transport.abort()
         finally:
+            self.connections.left_http(self)
             if not self.is_taken:
-                self.connections.closed(self.address)
+                self.connections.closed(self.address, self.writer.transport)
 
     def give_to(self, client: SSEClient) -> asyncio.WriteTransport | None:
         """Leave the connection to a reader; the task that served it ends."""
@@ -138,7 +141,7 @@ class _Connection(TCPServer):
             transport.resume_reading()  # it is paused where the peer sent much after its request
         # The writer would close the transport when nobody holds it any more.
         client.let_go = partial(_let_go, self.connections, self.address, self.writer)
-        self.connections.left_http(self.address)
+        self.connections.left_http(self)
         self.task.cancel()
         return transport
 
@@ -157,9 +160,9 @@ class _Connection(TCPServer):
 def _let_go(
     connections: Connections,
     address: Address,
-    writer: asyncio.StreamWriter,  # noqa: ARG001 - held until now
+    writer: asyncio.StreamWriter,
 ) -> None:
-    connections.closed(address)
+    connections.closed(address, writer.transport)
 
 
 class _Http1(H11Protocol):

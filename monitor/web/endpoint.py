@@ -117,7 +117,7 @@ class StreamEndpoint:
             return MonitorError(
                 "the server has as many connections as it may",
                 code="too_many_connections",
-                status=503,
+                status=429,
                 limit=limits.most_connections,
             )
         host = (scope.get("client") or ("", 0))[0]
