@@ -190,7 +190,8 @@ class Application:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
-        self._trouble = ""
+        self._well = asyncio.Event()
+        self._well.set()
         host = settings.host.name
         self._store = memory.MemoryStore()
         self._events = events
@@ -203,43 +204,49 @@ class Application:
         self._runner = Runner(
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
-        self._connections = Connections()
+        most = limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._connections = Connections(most.most_connections)
         services = Services(
             state=state,
             store=self._store,
             log=self._events,
             hub=self._hub,
-            intake=Intake(self._pipeline.accept_all, state.label, host, time.time),
+            intake=Intake(self._pipeline.accept_all, self._roster.label, host, time.time),
             assets=assets.load(),
             connections=self._connections,
             clock=time.time,
             ready=self._is_ready,
             host=host,
-            limits=limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+            limits=most,
         )
         self._web = create_app(services, allowed_hosts(settings))
 
     async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
-        await self._pipeline.accept(frame, snapshots)
-        if not self._ready.is_set():
-            await self._tick()
-            self._ready.set()
+        """Take a frame of this host, also where the log cannot say that it came."""
+        try:
+            await self._pipeline.accept(frame, snapshots)
+        except (Unavailable, Unknown) as error:
+            self._complain(str(error))
+        self._ready.set()
 
     async def _tick(self) -> None:
         """Judge what time has done; a log that cannot be written now is tried again."""
         try:
             await self._pipeline.tick(time.time())
         except (Unavailable, Unknown) as error:
-            if not self._trouble:
-                self._log.error("the log cannot be written", reason=str(error))
-            self._trouble = str(error)
+            self._complain(str(error))
         else:
-            if self._trouble:
+            if not self._well.is_set():
                 self._log.info("the log can be written again")
-            self._trouble = ""
+            self._well.set()
+
+    def _complain(self, reason: str) -> None:
+        if self._well.is_set():
+            self._log.error("the log cannot be written", reason=reason)
+        self._well.clear()
 
     def _is_ready(self) -> bool:
-        return self._ready.is_set() and not self._trouble
+        return self._ready.is_set() and self._well.is_set()
 
     async def run(self, listening: socket.socket) -> int:
         """Serve until told to stop; 0, or 1 where a task of ours failed."""
@@ -277,7 +284,9 @@ class Application:
             task.cancel()
         self._runner.close()
         await self._hub.stop()
-        await self._roster.keep()
+        await self._tick()
+        async with self._pipeline.judging:
+            await self._roster.keep(at_the_end=True)
         await self._events.close()
         await self._registry.close()
         await self._store.close()
@@ -317,7 +326,8 @@ class Application:
         pruned_at = -PRUNE_SECONDS
         while True:
             await asyncio.sleep(KEEP_SECONDS)
-            await self._roster.keep()
+            async with self._pipeline.judging:
+                await self._roster.keep()
             if time.monotonic() - pruned_at >= PRUNE_SECONDS:
                 pruned_at = time.monotonic()
                 try:
@@ -330,6 +340,7 @@ class Application:
             await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
         except TimeoutError:
             raise StartError(f"no frame of this host within {READY_SECONDS:.0f} s") from None
+        await self._well.wait()
         print(f"listening on {url}", file=sys.stderr, flush=True)  # noqa: T201 - the contract's
 
     async def _shutdown(self) -> None:

@@ -44,12 +44,14 @@ class Pipeline:
         self._clock = clock
         self._now = 0.0
         self._resumed_at = 0.0
-        self._ticking = asyncio.Lock()
+        self.judging = asyncio.Lock()
+        """Held while statuses change: who holds it finds them as the log has them."""
 
     async def accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Store a frame, fold it, offer it.  On return it is as durable as the store is.
 
-        A frame that is not newer than its host's last goes to the store alone.
+        A frame that is not newer than its host's last goes to the store alone.  Of a host's first
+        one the log knows on return.
         """
         await self.accept_all([frame], snapshots)
 
@@ -62,16 +64,26 @@ class Pipeline:
         for snapshot in snapshots:
             await self._store.put_snapshot(snapshot)
         now = self._clock()
-        folded = False
+        folded: HostState | None = None
         for number, frame in enumerate(frames, 1):
             if self._state.is_newer(frame, now):
                 tables = list(snapshots) if number == len(frames) else []
-                self._state.fold(frame, tables, max(now, self._now))
-                folded = True
+                folded = self._state.fold(frame, tables, max(now, self._now))
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if folded:
-            self._offer()
+        if folded is None:
+            return
+        self._offer()
+        if folded.status is None:
+            await self._welcome(folded)
+
+    async def _welcome(self, host: HostState) -> None:
+        """Log at once that a host came: whoever sent its first frame may be told so only then."""
+        async with self.judging:
+            now = max(self._clock(), self._now)
+            if found := self._judged(host, now):
+                await self._log.append([found[2]])
+                host.status, host.since = found[1], now
 
     async def tick(self, now: float) -> None:
         """Decide every host's status at `now`, and log what changed.
@@ -79,7 +91,7 @@ class Pipeline:
         `now` never goes back.  When the program itself stood still, nobody's silence counts
         until it has been awake as long.
         """
-        async with self._ticking:
+        async with self.judging:
             await self._tick(max(now, self._now))
 
     async def _tick(self, now: float) -> None:
@@ -97,12 +109,15 @@ class Pipeline:
 
     def _judged(self, host: HostState, now: float) -> tuple[HostState, HostStatus, Event] | None:
         """The host's new status and the event that says so, where it has one."""
-        if not host.seen_at:
+        heard_at = host.seen_at or host.recalled_at
+        if not heard_at:
             return None
-        silent = now - max(host.seen_at, self._resumed_at)
+        silent = now - max(heard_at, self._resumed_at)
         status = hosts.status(silent, host.period_seconds)
         if status is host.status:
             return None
+        if not host.seen_at and host.status and hosts.is_worse(host.status, status):
+            return None  # it was away before this server started, and has not come back
         return host, status, _host_update(host, status, silent, now)
 
 

@@ -1,14 +1,16 @@
 """Who is known: the hosts' statuses over restarts, as a consumer of the log.
 
-The roster's checkpoint holds every host with its status and labels, and the position in the log
-up to which that is true; what the log has after it is folded in at the start.  So a server
-that comes back neither forgets a host nor says of one that it came for the first time.
+The roster's checkpoint holds every host with its status, and the position in the log up to
+which that is true; what the log has after it is folded in at the start.  So a server that comes
+back neither forgets a host nor says of one that it came for the first time.  Labels are no
+events: each host's stand in the registry under a key of their own.
 """
 
 from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -18,6 +20,9 @@ from monitor.model import Event, EventType, HostStatus
 from monitor.ports import LONGEST_VALUE_BYTES, Conflict, EventLog, Gap, Registry, Unknown
 
 CHECKPOINT = "hosts"
+
+LABELS = "labels/"
+"""What the keys of hosts' labels begin with."""
 
 PAGE_EVENTS = 1_000
 """What one read of the log brings at the start."""
@@ -32,11 +37,11 @@ logger = logging.getLogger("monitor.roster")
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A host as the checkpoint has it; `since` is unix seconds."""
+    """A host as the checkpoint has it; `since` and `at`, its newest frame's, are unix seconds."""
 
     status: HostStatus
     since: float
-    labels: dict[str, str] = {}
+    at: float = 0.0
 
 
 class Roster:
@@ -68,21 +73,45 @@ class Roster:
                 for event in events:
                     _fold(hosts, event)
         for name, known in hosts.items():
-            self._state.recall(name, known.labels, known.status, known.since, now)
+            host = self._state.recall(name, {}, now)
+            host.status, host.since, host.at = known.status, known.since, known.at
+        for key in await self._registry.keys(LABELS):
+            await self._recall_labels(key)
         self._kept, self._position = hosts, position
 
-    async def keep(self) -> None:
+    async def _recall_labels(self, key: str) -> None:
+        host = self._state.hosts.get(key.removeprefix(LABELS))
+        entry = await self._registry.get(key)
+        if host is None or entry is None:
+            return
+        try:
+            host.labels = msgspec.json.decode(entry.value, type=dict[str, str])
+        except msgspec.MsgspecError as error:
+            logger.warning("the labels of %s cannot be read: %s", host.name, error)
+
+    async def label(self, name: str, labels: Mapping[str, str]) -> None:
+        """Set a host's labels; they are kept on return.  Raises as `Registry.put` does."""
+        known = self._state.hosts.get(name)
+        if known is not None and known.labels == dict(labels):
+            return
+        await self._registry.put(LABELS + name, msgspec.json.encode(dict(labels)))
+        self._state.label(name, labels)
+
+    async def keep(self, *, at_the_end: bool = False) -> None:
         """Write the checkpoint where hosts have changed, or where the log would wait for it.
 
-        It is called after a tick, when everything that is known of the hosts is in the log.
+        `Pipeline.judging` is to be held, so that the statuses are those that the log has.  At the
+        end it is written in any case, since the newest frames change all the time.
         """
         position = await self._log.last()
+        statuses = {name: (known.status, known.since) for name, known in self._kept.items()}
         hosts = {
-            host.name: Known(host.status, host.since, host.labels)
+            host.name: Known(host.status, host.since, host.at)
             for host in self._state.hosts.values()
             if host.status is not None
         }
-        if hosts == self._kept and position - self._position < PAGE_EVENTS:
+        changed = statuses != {name: (known.status, known.since) for name, known in hosts.items()}
+        if not (changed or at_the_end or position - self._position >= PAGE_EVENTS):
             return
         state = zlib.compress(msgspec.json.encode(hosts))
         if len(state) > LONGEST_VALUE_BYTES - ENVELOPE_BYTES:
@@ -119,4 +148,4 @@ def _fold(hosts: dict[str, Known], event: Event) -> None:
     if event.type is not EventType.HOST_UPDATE or not isinstance(name, str):
         return
     known = hosts.get(name)
-    hosts[name] = Known(HostStatus(str(status)), event.at, known.labels if known else {})
+    hosts[name] = Known(HostStatus(str(status)), event.at, known.at if known else event.at)

@@ -55,7 +55,7 @@ async def test_a_host_is_known_after_a_restart_and_does_not_come_anew() -> None:
     stand = Stand()
     first = await stand.server()
     await first.frame("web-1")
-    first.state.label("web-1", {"role": "web"})
+    await first.roster.label("web-1", {"role": "web"})
     await first.roster.keep()
     stand.now += 10
     second = await stand.server()
@@ -87,6 +87,67 @@ async def test_a_host_that_stays_away_goes_down_after_the_restart() -> None:
         stand.now += 1
         await second.pipeline.tick(stand.now)
     assert second.statuses() == {"web-1": HostStatus.DOWN}
+
+
+async def test_a_host_that_was_away_before_the_restart_is_away_after_it() -> None:
+    stand = Stand()
+    first = await stand.server()
+    await first.frame("web-1")
+    for _ in range(70):
+        stand.now += 1
+        await first.pipeline.tick(stand.now)
+    last = await stand.log.last()
+    for _ in range(3):
+        stand.now += 5
+        server = await stand.server()
+        for _ in range(70):
+            stand.now += 1
+            await server.pipeline.tick(stand.now)
+        assert server.statuses() == {"web-1": HostStatus.DOWN}
+        assert server.state.hosts["web-1"].at == 1_000.0
+    assert await stand.log.last() == last, "nothing happened, so nothing is logged"
+    await server.frame("web-1")
+    assert server.statuses() == {"web-1": HostStatus.UP}
+
+
+async def test_a_host_is_in_the_log_when_its_first_frame_is_accepted() -> None:
+    stand = Stand()
+    server = await stand.server()
+    for name in ("web-1", "web-2", "web-1"):
+        await server.pipeline.accept(frame(stand.now, {"a": 1}, name), [])
+        stand.now += 1
+    assert await stand.log.last() == 2
+    again = await stand.server()
+    assert again.statuses() == {"web-1": HostStatus.UP, "web-2": HostStatus.UP}
+
+
+async def test_labels_outlive_a_kill() -> None:
+    stand = Stand()
+    server = await stand.server()
+    await server.frame("web-1")
+    await server.roster.label("web-1", {"role": "db"})
+    again = await stand.server()
+    assert again.state.hosts["web-1"].labels == {"role": "db"}
+
+
+async def test_labels_that_cannot_be_read_cost_only_themselves() -> None:
+    stand = Stand()
+    server = await stand.server()
+    await server.frame("web-1")
+    await stand.registry.put("labels/web-1", b"no labels")
+    await stand.registry.put("labels/nobody", b"{}")
+    assert (await stand.server()).statuses() == {"web-1": HostStatus.UP}
+
+
+async def test_at_the_end_the_newest_frames_instants_are_kept() -> None:
+    stand = Stand()
+    server = await stand.server()
+    await server.frame("web-1")
+    await server.roster.keep()
+    stand.now += 100
+    await server.frame("web-1")
+    await server.roster.keep(at_the_end=True)
+    assert (await stand.server()).state.hosts["web-1"].at == 1_100.0
 
 
 async def test_the_checkpoint_follows_the_log_so_that_it_can_be_trimmed(

@@ -11,6 +11,7 @@ import asyncio
 import sys
 import time
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -49,7 +50,7 @@ class Ours:
             store=self._store,
             log=self._log,
             hub=self.hub,
-            intake=Intake(self._pipeline.accept_all, self._state.label, "web-00", time.time),
+            intake=Intake(self._pipeline.accept_all, self._label, "web-00", time.time),
             assets=assets.load(),
             connections=Connections(),
             clock=time.time,
@@ -74,6 +75,9 @@ class Ours:
                 await self._log.append(
                     [_event(data, number) for _, data, number in self._made.made(command)]
                 )
+
+    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
+        self._state.label(host, labels)
 
     async def _tick(self) -> None:
         for _, data, number in self._made.made("t"):

@@ -45,3 +45,11 @@ def status(silent_seconds: float, period_seconds: float) -> HostStatus:
     if silent_seconds >= STALE_AFTER_SENDS * period:
         return HostStatus.STALE
     return HostStatus.UP
+
+
+def is_worse(one: HostStatus, other: HostStatus) -> bool:
+    """Whether the first status says of longer silence than the second."""
+    return _ORDER.index(one) > _ORDER.index(other)
+
+
+_ORDER = (HostStatus.UP, HostStatus.STALE, HostStatus.DOWN, HostStatus.RETIRED)

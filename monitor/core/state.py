@@ -46,7 +46,9 @@ class HostState:
     `shown` holds one value a column of `schema` as people see it (a counter's rate), `raw`
     the same as it was sent, `observed_at` the instant of each by the sender's clock, `periods`
     the time between its last two observations in seconds (NaN before there are two), and
-    `versions` the state's version at which each was last observed.
+    `versions` the state's version at which each was last observed.  `at` is its newest frame's
+    instant, `seen_at` when that arrived, 0 before any came to this process; `recalled_at` is when
+    it was known again after a restart.
     """
 
     def __init__(self, name: str, labels: Mapping[str, str]) -> None:
@@ -63,6 +65,7 @@ class HostState:
         self.version = 0
         self.at = 0.0
         self.seen_at = 0.0
+        self.recalled_at = 0.0
         self.period_seconds = 0.0
         self.status: HostStatus | None = None
         self.since = 0.0
@@ -81,7 +84,7 @@ class HostState:
         np.copyto(self.periods, np.where(gaps > 0, gaps, np.nan), where=seen)
         self.observed_at[seen] = frame.at
         self.versions[seen] = version
-        if 0 < self.at < frame.at:
+        if self.seen_at and 0 < self.at < frame.at:
             self.period_seconds = hosts.learnt_period(self.period_seconds, frame.at - self.at)
         self.at = frame.at
         self.version = version
@@ -164,19 +167,13 @@ class LiveState:
                 host.snapshot_versions[snapshot.kind] = self.version
         return host
 
-    def recall(
-        self,
-        host: str,
-        labels: Mapping[str, str],
-        status: HostStatus,
-        since: float,
-        seen_at: float,
-    ) -> None:
-        """Know a host from before, whose frames are still to come."""
+    def recall(self, host: str, labels: Mapping[str, str], now: float) -> HostState:
+        """Know a host from before: its silence counts from `now`, until its frames come."""
         known = self.hosts.get(host)
         if known is None:
             known = self.hosts[host] = HostState(host, labels)
-        known.status, known.since, known.seen_at = status, since, seen_at
+        known.recalled_at = now
+        return known
 
     def label(self, host: str, labels: Mapping[str, str]) -> None:
         """Set a host's labels; it is then known before its first frame."""

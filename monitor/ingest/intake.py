@@ -19,8 +19,8 @@ from monitor.model import Frame, Snapshot
 Accept: TypeAlias = Callable[[Sequence[Frame], Sequence[Snapshot]], Awaitable[None]]
 """Stores frames and tables of one host, durably on return, and folds what is newer."""
 
-Label: TypeAlias = Callable[[str, Mapping[str, str]], None]
-"""Sets a host's labels."""
+Label: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[None]]
+"""Sets a host's labels, durably on return."""
 
 LARGE_BYTES = 32 * 1024
 """A larger body is decoded in a worker thread: 0.1 ms of the event loop for each 25 kB of
@@ -78,7 +78,7 @@ class Intake:
             frames = await self._apart(many, sender.schemas.frames, document, columns)
             await self._accept(frames, document.snapshots)
             if document.labels is not None:
-                self._label(document.host, document.labels)
+                await self._label(document.host, document.labels)
             if number is not None:
                 sender.accepted(number)
         self.outcomes["accepted"] += 1

@@ -32,6 +32,9 @@ LONGEST_IDENTITY_CHARACTERS = 128
 
 _HOST = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_HOST_CHARACTERS}}}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_.:/-]*", re.ASCII)
+RESERVED_LABELS = frozenset({"host", "rule", "severity"})
+"""Names that selectors have for themselves."""
+
 _LABEL = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME_CHARACTERS - 1}}}", re.ASCII)
 
 
@@ -117,6 +120,9 @@ def labels(value: Any, field: str = "labels") -> dict[str, str]:
             detail = "a label's name has letters, digits and underscores, and no digit first"
             limit = LONGEST_NAME_CHARACTERS
             raise InputError(detail, code="limit_labels", field=where, limit=limit)
+        if name in RESERVED_LABELS:
+            detail = f"the label {name} is reserved: selectors mean something else by it"
+            raise InputError(detail, code="reserved_label", field=where)
         if len(text(held, where)) > LONGEST_LABEL_CHARACTERS or not held.isprintable():
             detail = f"a label has at most {LONGEST_LABEL_CHARACTERS} printable characters"
             limit = LONGEST_LABEL_CHARACTERS

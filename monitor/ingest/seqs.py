@@ -17,6 +17,9 @@ MOST_INTERVALS = 256
 MOST_CONTENTS = 256
 """Digests kept: many more pushes than a sender has under way at once."""
 
+LARGEST_GAP = 1_000_000
+"""More numbers than a sender leaves out in eleven days at one a second: it jumped."""
+
 
 class Seqs:
     """The accepted numbers of one `boot_id`."""
@@ -57,6 +60,7 @@ class Seqs:
 
     @property
     def missing(self) -> int:
-        """How many numbers between the lowest and the highest have not come."""
+        """How many numbers between the lowest and the highest have not come, jumps left out."""
         firsts, lasts = self._firsts, self._lasts
-        return sum(firsts[at + 1] - lasts[at] - 1 for at in range(len(firsts) - 1))
+        gaps = (firsts[at + 1] - lasts[at] - 1 for at in range(len(firsts) - 1))
+        return sum(gap for gap in gaps if gap <= LARGEST_GAP)

@@ -310,6 +310,12 @@ class Delivery:
         for callback in self.gone:
             callback(client)
 
+    def stalled(self, client: SSEClient) -> None:
+        """A reader took nothing for too long, by our clock or the kernel's: count it, once."""
+        if client.is_here:
+            self.counters.stalls_total += 1
+            self.counters.evictions_total["stalled"] += 1
+
     def went_slow(self, client: SSEClient) -> None:
         """Its transport holds as much as it may: from here on it is behind."""
         self.crowd.fall_behind(client, self.position, self.version)

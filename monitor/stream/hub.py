@@ -339,8 +339,7 @@ class EventPublisher:
         if unread < client.unread:
             client.unread, client.unread_since = unread, now
         elif now - client.unread_since > STALL_SECONDS:
-            self.counters.stalls_total += 1
-            self.counters.evictions_total["stalled"] += 1
+            self._delivery.stalled(client)
             sink = client.sink
             self._delivery.unsubscribe(client)
             sink.abort()

@@ -49,6 +49,9 @@ class Keeper(Protocol):
     def caught_up(self, client: SSEClient) -> None:
         """It takes more again."""
 
+    def stalled(self, client: SSEClient) -> None:
+        """It took nothing for too long."""
+
     def unsubscribe(self, client: SSEClient) -> None:
         """It is gone."""
 
@@ -150,9 +153,11 @@ class SSEClient(asyncio.Protocol):
         if self.sink is not None:
             self.sink.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """It is gone, however that came."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, however that came; where the kernel gave it up, it did not read."""
         if self.keeper is not None:
+            if isinstance(exc, TimeoutError):
+                self.keeper.stalled(self)
             self.keeper.unsubscribe(self)
         self.keeper = self.sink = None
         if self.let_go is not None:

@@ -154,21 +154,24 @@ class ServerConfig:
     allowed_hosts: tuple[Annotated[str, Check(host_header)], ...] = ()
     """Further names, on any port, that the Host header may hold."""
     max_connections: Annotated[int, Between(16, 1_000_000)] | None = None
-    """Connections above which no stream is opened; by default 80 % of the descriptor limit."""
+    """Event streams at once; by default what the open files' limit leaves."""
     max_connections_per_address: Annotated[int, Between(1, 1_000_000)] | None = None
     """The same for one address; by default 64, and for loopback no limit."""
 
 
 MOST_PER_ADDRESS = 64
-"""Connections from one address that is not this machine's own."""
+"""Streams from one address that is not this machine's own."""
 
-CONNECTION_SHARE = 0.8
-"""What of the descriptors connections may have; files and probes need the rest."""
+COLLECTORS_SHARE = 0.25
+"""What of the descriptors collectors may keep (`monitor.collect.descriptors_budget`)."""
+
+OTHER_DESCRIPTORS = 192
+"""Descriptors for everything else: databases, pages being read, connections about to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections there may be before streams are refused."""
+    """How many streams there may be.  Connections may be a few more, for everything else."""
 
     most_connections: int
     most_per_address: int | None = None
@@ -189,5 +192,5 @@ def limits(config: ServerConfig, descriptors: int) -> Limits:
     """The limits that a configuration means where a process may have so many descriptors."""
     most = config.max_connections
     if most is None:
-        most = max(16, int(descriptors * CONNECTION_SHARE))
+        most = max(16, int(descriptors * (1 - COLLECTORS_SHARE)) - OTHER_DESCRIPTORS)
     return Limits(most, config.max_connections_per_address)

@@ -14,13 +14,13 @@ So two of its classes are replaced by children of theirs, here and nowhere else:
 4. What is no HTTP at all is refused with a reason and the same headers as everything else.
 5. A stream's connection is taken over once its response's head is written: from then on its
    bytes go from the hub to the transport, and everything that HTTP needed for it is let go.
+6. Connections beyond the most that there may be are closed before anything is read from them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
 from functools import partial
 
 import h11
@@ -37,23 +37,29 @@ STREAM_SEND_BUFFER_BYTES = 32 * 1024
 """What the kernel holds for a stream's reader that does not read: 229 KB in all, where its own
 choice is 4 MB (STREAM 3.4).  Only streams have it: it makes large answers slow."""
 
+MOST = 1_000_000
+"""Where nobody says how many connections there may be."""
+
+RESERVED = 64
+"""Connections above the configured most that are served still, though no stream is opened on them:
+for health, pages and pushes.  Those above are closed unheard."""
+
 Address = tuple[str, int]
 
 
 class Connections:
     """The open connections of one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most + RESERVED
+        """How many there may be at once."""
+        self.refused_total = 0
+        """How many were closed unheard."""
         self._open: set[asyncio.WriteTransport] = set()
         self._served: dict[Address, _Connection] = {}
-        self._by_host: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def of_host(self, host: str) -> int:
-        """How many connections are open from one address."""
-        return self._by_host[host]
 
     def fit(self) -> None:
         """Have Hypercorn use our connections from now on, and tell us of each."""
@@ -85,7 +91,6 @@ class Connections:
         """A connection came, to be served over HTTP."""
         self._open.add(connection.writer.transport)
         self._served[connection.address] = connection
-        self._by_host[connection.address[0]] += 1
 
     def left_http(self, connection: _Connection) -> None:
         """A connection is served over HTTP no longer; it may be open still."""
@@ -93,14 +98,9 @@ class Connections:
         if self._served.get(connection.address) is connection:
             del self._served[connection.address]
 
-    def closed(self, address: Address, transport: asyncio.WriteTransport) -> None:
+    def closed(self, transport: asyncio.WriteTransport) -> None:
         """A connection is gone."""
-        if transport not in self._open:
-            return
         self._open.discard(transport)
-        self._by_host[address[0]] -= 1
-        if not self._by_host[address[0]]:
-            del self._by_host[address[0]]
 
 
 class _Connection(TCPServer):
@@ -113,6 +113,10 @@ class _Connection(TCPServer):
         self.address: Address = tuple(peer[:2]) if peer else ("", id(self))
         self.task = asyncio.current_task()
         self.is_taken = False
+        if len(self.connections) >= self.connections.most:
+            self.connections.refused_total += 1
+            self.writer.transport.abort()
+            return
         self.connections.opened(self)
         try:
             await super().run()
@@ -124,7 +128,7 @@ class _Connection(TCPServer):
         finally:
             self.connections.left_http(self)
             if not self.is_taken:
-                self.connections.closed(self.address, self.writer.transport)
+                self.connections.closed(self.writer.transport)
 
     def give_to(self, client: SSEClient) -> asyncio.WriteTransport | None:
         """Leave the connection to a reader; the task that served it ends."""
@@ -140,7 +144,7 @@ class _Connection(TCPServer):
         if isinstance(transport, asyncio.ReadTransport):
             transport.resume_reading()  # it is paused where the peer sent much after its request
         # The writer would close the transport when nobody holds it any more.
-        client.let_go = partial(_let_go, self.connections, self.address, self.writer)
+        client.let_go = partial(_let_go, self.connections, self.writer)
         self.connections.left_http(self)
         self.task.cancel()
         return transport
@@ -157,12 +161,8 @@ class _Connection(TCPServer):
             await super()._close()
 
 
-def _let_go(
-    connections: Connections,
-    address: Address,
-    writer: asyncio.StreamWriter,
-) -> None:
-    connections.closed(address, writer.transport)
+def _let_go(connections: Connections, writer: asyncio.StreamWriter) -> None:
+    connections.closed(writer.transport)
 
 
 class _Http1(H11Protocol):

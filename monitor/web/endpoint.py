@@ -7,9 +7,10 @@ is handed to the hub, and nothing of HTTP stays in memory for a reader.
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from urllib.parse import parse_qsl
 
-from werkzeug.datastructures import Accept, Headers, MultiDict
+from werkzeug.datastructures import Accept, Headers, MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
 from monitor.errors import InputError, MonitorError
@@ -44,6 +45,8 @@ class StreamEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._by_address: Counter[str] = Counter()
+        services.hub.on_disconnect(self._gone)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request; every error is one of ours and has its problem."""
@@ -60,13 +63,14 @@ class StreamEndpoint:
             sent = {"content-type": CONTENT_TYPE}
             if error.status in {429, 503}:
                 sent["retry-after"] = str(RETRY_AFTER_SECONDS)
+                sent["connection"] = "close"
             await answer(send, error.status, sent, problem, head=scope["method"] == "HEAD")
 
     async def _open(self, scope: Scope, headers: Headers, send: Send) -> None:
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         query = Query(MultiDict(asked), _PARAMETERS)
         accepted = topics.parse(query.text("topics"), self._services.state.hosts)
-        _require_acceptable(headers.get("Accept"))
+        _require_acceptable(headers)
         heartbeat = query.text("heartbeat")
         if heartbeat not in {None, "comment", "event"}:
             raise InputError("heartbeat is comment or event", code="bad_param", field="heartbeat")
@@ -81,11 +85,14 @@ class StreamEndpoint:
             client = await self._services.hub.subscribe(accepted, None, position)
             await self._answer_once(client, headers, send)
             return
-        if refusal := self._no_room(scope):
+        address = str((scope.get("client") or ("", 0))[0])
+        if refusal := self._no_room(address):
             await self._refuse(refusal, headers, send)
             return
         audience = Audience(accepted, _wire(scope, headers), heartbeat == "event")
-        client = await self._services.hub.subscribe(accepted, None, position, audience)
+        client = await self._services.hub.subscribe(
+            accepted, {"address": address}, position, audience
+        )
         await self._hand_over(scope, client, send)
 
     async def _hand_over(self, scope: Scope, client: SSEClient, send: Send) -> None:
@@ -95,7 +102,16 @@ class StreamEndpoint:
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         transport = self._services.connections.take_over(scope["client"], client)
         if transport is not None:
+            self._by_address[client.metadata["address"]] += 1
             self._services.hub.attach(client, transport)
+
+    def _gone(self, client: SSEClient) -> None:
+        """A stream has ended, or one that was never counted."""
+        address = client.metadata.get("address", "")
+        if self._by_address[address] > 1:
+            self._by_address[address] -= 1
+        else:
+            del self._by_address[address]
 
     async def _answer_once(self, client: SSEClient, headers: Headers, send: Send) -> None:
         """One complete response with what is owed now."""
@@ -105,26 +121,27 @@ class StreamEndpoint:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         sent = _head(wire)
         del sent["connection"]
+        counters = self._services.hub.counters
+        counters.writes_total += 1
+        counters.sent_bytes_total += len(body)
         await answer(send, 200, sent, body)
 
-    def _no_room(self, scope: Scope) -> MonitorError | None:
-        """Why no stream can be opened now, where that is so."""
-        services = self._services
-        if not services.hub.is_running:
+    def _no_room(self, host: str) -> MonitorError | None:
+        """Why no stream can be opened now for an address, where that is so."""
+        hub, limits = self._services.hub, self._services.limits
+        if not hub.is_running:
             return MonitorError("the server is stopping", code="stopping", status=503)
-        limits, connections = services.limits, services.connections
-        if len(connections) > limits.most_connections:
+        if hub.client_count >= limits.most_connections:
             return MonitorError(
-                "the server has as many connections as it may",
+                "there are as many streams as there may be",
                 code="too_many_connections",
                 status=429,
                 limit=limits.most_connections,
             )
-        host = (scope.get("client") or ("", 0))[0]
         most = limits.per_address(host)
-        if most is not None and connections.of_host(host) > most:
+        if most is not None and self._by_address[host] >= most:
             return MonitorError(
-                "there are too many connections from this address",
+                "there are too many streams from this address",
                 code="too_many_streams",
                 status=429,
                 limit=most,
@@ -159,19 +176,17 @@ def _wire(scope: Scope, headers: Headers) -> Wire:
 
 
 def _accepts_gzip(headers: Headers) -> bool:
-    found = headers.get("Accept-Encoding")
-    return found is not None and parse_accept_header(found, Accept).quality("gzip") > 0
+    found = ",".join(headers.getlist("Accept-Encoding"))
+    return bool(found) and parse_accept_header(found, Accept).quality("gzip") > 0
 
 
-def _require_acceptable(accept: str | None) -> None:
-    """Raise a 406 where the Accept header leaves no room for an event stream."""
-    if not accept:
+def _require_acceptable(headers: Headers) -> None:
+    """Raise a 406 where the Accept headers leave no room for an event stream."""
+    found = ",".join(headers.getlist("Accept"))
+    if not found.strip():
         return
-    for offer in accept.split(","):
-        media, _, parameters = offer.partition(";")
-        refused = parameters.replace(" ", "") in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-        if media.strip().lower() in {"*/*", "text/*", MEDIA_TYPE} and not refused:
-            return
-    raise MonitorError(
-        "this is an event stream: accept text/event-stream", code="not_acceptable", status=406
-    )
+    # Whatever parameters are asked for besides the weight, there is only one form of it.
+    offers = [(media.partition(";")[0], weight) for media, weight in parse_accept_header(found)]
+    if MIMEAccept(offers).quality(MEDIA_TYPE) <= 0:
+        detail = f"this is an event stream: accept {MEDIA_TYPE}"
+        raise MonitorError(detail, code="not_acceptable", status=406)

@@ -8,10 +8,10 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework
 
 from monitor.errors import StartError
@@ -20,6 +20,13 @@ from monitor.web.edge import Application
 
 BACKLOG = 4_096
 """Connections waiting to be accepted: a reconnect storm must not be refused (STREAM 3.4)."""
+
+ACCEPTED_AT_ONCE = 128
+"""Connections accepted before those that there are get their turn.  asyncio takes the backlog for
+this, and would use up all descriptors before one connection too many can be closed."""
+
+COMPLAINT_SECONDS = 60.0
+"""How often it is said that there are no descriptors left: asyncio says it for each try."""
 
 USER_TIMEOUT_MILLISECONDS = 10_000
 """How long sent bytes may stay unacknowledged before the peer counts as gone."""
@@ -39,6 +46,26 @@ CANCEL_SECONDS = 1.2
 """When Hypercorn cancels what still has not ended; the connections are aborted before."""
 
 
+class _Listener(socket.socket):
+    """A socket whose backlog is ours to say, whatever asyncio accepts at once."""
+
+    def listen(self, _backlog: int = BACKLOG) -> None:
+        """Listen."""
+        super().listen(BACKLOG)
+
+
+class _Config(Config):
+    """Hypercorn's settings, with a listener that is there already."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__()
+        self._listening = listening
+
+    def create_sockets(self) -> Sockets:
+        """The one that we listen on."""
+        return Sockets([], [self._listening], [])
+
+
 def listener(host: str, port: int) -> socket.socket:
     """A listening socket with the options that every connection inherits.
 
@@ -49,7 +76,7 @@ def listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StartError(f"cannot listen on {host}: {error.strerror or error}") from None
     family, kind, protocol, _, address = found[0]
-    listening = socket.socket(family, kind, protocol)
+    listening = _Listener(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -63,7 +90,7 @@ def listener(host: str, port: int) -> socket.socket:
             if hasattr(socket, name):
                 listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         listening.bind(address)
-        listening.listen(BACKLOG)
+        listening.listen()
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
@@ -91,9 +118,8 @@ async def serve(
     Hypercorn waits for every connection to close; one whose peer does not read would keep it
     for ever (STREAM 3.2), so what is left after `GOODBYE_SECONDS` is aborted.
     """
-    config = Config()
-    config.bind = [f"fd://{listening.detach()}"]
-    config.backlog = BACKLOG
+    config = _Config(listening)
+    config.backlog = ACCEPTED_AT_ONCE
     config.alpn_protocols = ["http/1.1"]
     config.include_server_header = False
     config.accesslog = None
@@ -103,6 +129,7 @@ async def serve(
     config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
     config.websocket_max_message_size = 4 * 1024 * 1024
     connections.fit()
+    asyncio.get_running_loop().set_exception_handler(_Complaints().hear)
     stopping = asyncio.Event()
 
     async def trigger() -> None:
@@ -127,3 +154,23 @@ async def serve(
         reaper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reaper
+
+
+class _Complaints:
+    """What asyncio has to say of its own accord; of a lack of descriptors once a minute."""
+
+    def __init__(self) -> None:
+        self._said_at = -COMPLAINT_SECONDS
+        self._log = logging.getLogger("monitor.http")
+
+    def hear(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle one of asyncio's complaints."""
+        if not str(context.get("message", "")).startswith("socket.accept() out of"):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._said_at >= COMPLAINT_SECONDS:
+            self._said_at = loop.time()
+            self._log.error(
+                "no connection can be accepted: %s; raise the limit of open files, or lower "
+                "[server] max_connections",
+                context.get("exception"),
+            )

@@ -11,9 +11,9 @@ from monitor.ports import EventLog, SeriesStore
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
 from monitor.web.config import Limits
-from monitor.web.connections import Connections
+from monitor.web.connections import MOST, Connections
 
-NO_LIMITS = Limits(most_connections=1_000_000)
+NO_LIMITS = Limits(most_connections=MOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,8 @@ class Reader:
     silent: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.silent = max(0.0, self.now - self.host.seen_at) if self.host.seen_at else 0.0
+        heard_at = self.host.seen_at or self.host.at  # from before a restart only its own clock's
+        self.silent = max(0.0, self.now - heard_at) if heard_at else 0.0
 
     def has(self, text: str) -> bool:
         """Whether the host has this series, with a value or without."""

@@ -42,7 +42,7 @@ class Rig:
             store=self.store,
             log=self.log,
             hub=self.hub,
-            intake=Intake(self.pipeline.accept_all, self.state.label, host, time.time),
+            intake=Intake(self.pipeline.accept_all, self._label, host, time.time),
             assets=assets.load(),
             connections=Connections(),
             clock=time.time,
@@ -52,6 +52,9 @@ class Rig:
         self.url = ""
         self._schemas: dict[tuple[str, ...], Schema] = {}
         self._ending = asyncio.Event()
+
+    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
+        self.state.label(host, labels)
 
     async def send(
         self,

@@ -36,7 +36,7 @@ class Store:
             raise OSError("the disk is full")
         self.frames += frames
 
-    def label(self, host: str, labels: Mapping[str, str]) -> None:
+    async def label(self, host: str, labels: Mapping[str, str]) -> None:
         self.labels[host] = labels
 
 

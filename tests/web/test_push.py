@@ -445,7 +445,10 @@ class Exchange:
 
 
 def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
-    intake = Intake(accept, lambda _host, _labels: None, "hub", time.time)
+    async def label(_host: str, _labels: object) -> None:
+        """Labels go nowhere."""
+
+    intake = Intake(accept, label, "hub", time.time)
     return PushEndpoint(intake, PushLimits(**limits))  # type: ignore[arg-type]
 
 

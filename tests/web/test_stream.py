@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from tests import serving
 from tests.conftest import StartServer
 from tests.serving import Server
 from tests.stream.reading import Stream
@@ -107,7 +110,18 @@ def test_a_request_that_cannot_be_granted_is_refused_before_the_stream_opens(
 
 @pytest.mark.parametrize(
     ("accept", "status"),
-    [("*/*", 200), ("text/event-stream", 200), ("text/*;q=0.5", 200), ("application/json", 406)],
+    [
+        ("*/*", 200),
+        ("text/event-stream", 200),
+        ("text/event-stream; charset=utf-8", 200),
+        ("text/*;q=0.5", 200),
+        ("application/json\r\nAccept: text/event-stream", 200),
+        ("", 200),
+        ("application/json", 406),
+        ("text/event-stream;q=0, */*", 406),
+        ("*/*, text/event-stream;Q=0", 406),
+        ("junk", 406),
+    ],
 )
 def test_an_accept_header_that_leaves_no_room_is_refused(
     running: Server, accept: str, status: int
@@ -188,3 +202,41 @@ def test_sigterm_ends_open_streams_with_a_goodbye_within_two_seconds(
         connection.close()
     for stream in streams:
         stream.close()
+
+
+def test_more_connections_than_descriptors_do_not_fill_the_log_nor_keep_health_out(
+    tmp_path: Path,
+) -> None:
+    limited = ["prlimit", "--nofile=400", *serving.checkout_command()]
+    server = serving.start(tmp_path, command=limited)
+    address = urlsplit(server.url)
+    request = b"GET /api/v1/stream?topics=alerts HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    found: list[socket.socket] = []
+    answers: list[bytes] = []
+    try:
+        for _ in range(600):
+            connection = socket.socket()
+            found.append(connection)
+            connection.settimeout(2)
+            with contextlib.suppress(OSError):
+                connection.connect((address.hostname, address.port))
+                connection.sendall(request)
+        for connection in found:
+            with contextlib.suppress(OSError):
+                answers.append(connection.recv(16)[9:12])
+        assert answers.count(b"200") > 50
+        wait_until(lambda: _is_ready(server.url), 10)
+        said = server.said()
+        assert said.count("no connection can be accepted") <= 1
+        assert "Traceback" not in said
+    finally:
+        for connection in found:
+            connection.close()
+    assert server.end() == 0
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return raw.get(url, "/readyz").status == 200
+    except (OSError, AssertionError):
+        return False
