@@ -14,6 +14,6 @@ Commands that run beside the server open the file for themselves, without an eve
         held.put("user/name", b"…")
 
 with `append`, `get`, `keys`, `create`, `update`, `put`, `delete` as in the ports, and
-`database.renew_epoch(folder)` for a store that was put back from a backup.
+`database.renew_epoch(folder)` for a store that was put back in a way that `marker` does not notice.
 `retention.prune(log, now)` lets go of what has been kept long enough.
 """

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from monitor.errors import InputError, Unavailable
+from monitor.errors import InputError
+from monitor.log.damage import Damaged
 from monitor.log.records import text, value_bytes
 from monitor.ports import Checkpoint, Registry
 
@@ -40,8 +41,11 @@ async def load(registry: Registry, name: str) -> Checkpoint:
     try:
         kept = _decoder.decode(found.value)
     except msgspec.DecodeError:
-        detail = f"the checkpoint {name} cannot be read; delete {PREFIX}{name} to begin anew"
-        raise Unavailable(detail, code="bad_checkpoint") from None
+        detail = (
+            f"the checkpoint {name} in the registry (log.db) is damaged: put it back from a "
+            f"backup, or delete {PREFIX}{name} to begin anew"
+        )
+        raise Damaged(detail, code="bad_checkpoint") from None
     return Checkpoint(kept.state, kept.positions, found.revision)
 
 

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 import apsw
 
-from monitor.log import event_table, marker, opening, registry_table
+from monitor.log import event_table, lives, marker, opening, registry_table
 from monitor.log.records import key_text, records, text, value_bytes
 from monitor.log.transactions import begun, refusal, roll_back, viewed
 from monitor.model import Event
@@ -107,7 +107,8 @@ class Database:
 
     def renew_epoch(self) -> str:
         """Make every position that anybody remembers unknown; the new epoch."""
-        self.epoch = self.write(opening.renew)
+        self.epoch = self.write(lives.renew)
+        self.marker.put_epoch(self.epoch)
         return self.epoch
 
     def write(self, work: Callable[[apsw.Connection], _T]) -> _T:
@@ -118,7 +119,7 @@ class Database:
         try:
             with begun(self.connection):
                 result = work(self.connection)
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise refusal(error) from error
         try:
             self.connection.execute("COMMIT")

@@ -6,35 +6,24 @@ It knows tables and rows, and no thread, no file and no clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import apsw
 
-from monitor.log import checkpoints, floors
-from monitor.log.records import (
-    MOST_PAGE_BYTES,
-    RECORD_BYTES,
-    Record,
-    page_size,
-    topics_from,
-    topics_text,
-)
-from monitor.model import Event, EventType, RetentionClass
+from monitor.log import checkpoints, damage, event_rows, floors
+from monitor.log.event_rows import SELECT, Row
+from monitor.log.records import MOST_PAGE_BYTES, RECORD_BYTES, Record, page_size
+from monitor.model import Event, RetentionClass
 from monitor.ports import Conflict, Gap
 
 BATCH_EVENTS = 500
 """Events that trimming or erasing removes in one transaction: some milliseconds."""
 
-_INSERT = """
-INSERT INTO events (sequence, type, topics, document, at, event_id, class)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-_SELECT = "SELECT sequence, type, topics, document, at, event_id, class FROM events "
-_TYPES = {str(type_): type_ for type_ in EventType}
 _CLASSES = {str(class_): class_ for class_ in RetentionClass}
 
-_Row = tuple[int, str, bytes, bytes, float, str, str]
+Complain = Callable[[int, str], None]
+"""Told of the position of an event that is damaged, and how that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +63,8 @@ def append(
             raise Conflict(at)
     first = last_position(connection) + 1
     connection.executemany(
-        _INSERT,
-        (
-            (
-                sequence,
-                record.type,
-                topics_text(record.topics),
-                record.document,
-                record.at,
-                record.event_id,
-                record.class_,
-            )
-            for sequence, record in enumerate(records, first)
-        ),
+        event_rows.INSERT,
+        (event_rows.values(sequence, record) for sequence, record in enumerate(records, first)),
     )
     connection.executemany(
         "INSERT INTO event_topics VALUES (?, ?)",
@@ -113,11 +91,15 @@ def append(
 
 
 def read(
-    connection: apsw.Connection, after: int, topics: frozenset[str] | None, limit: int
+    connection: apsw.Connection,
+    after: int,
+    topics: frozenset[str] | None,
+    limit: int,
+    complain: Complain,
 ) -> tuple[list[Event], int, int]:
-    """A page: see `monitor.ports.EventLog.read`."""
+    """A page: see `monitor.ports.EventLog.read`.  In a damaged event's place is a notice."""
     floor = _floor(connection, topics)
-    last = last_position(connection)
+    last = searched = last_position(connection)
     if not floor <= after <= last:
         raise Gap(floor)
     most = page_size(limit)
@@ -127,26 +109,41 @@ def read(
         else _rows_on(connection, after, topics, most)
     )
     found: list[Event] = []
+    damaged: dict[int, Row] = {}
     weight = 0
     for row in rows:
-        weight += len(row[3])
+        weight += event_rows.weight(row)
         if len(found) == most or (found and weight > MOST_PAGE_BYTES):
-            return found, row[0] - 1, floor
-        found.append(_event(row))
-    return found, last, floor
+            searched = row[0] - 1
+            break
+        try:
+            found.append(event_rows.event(row))
+        except event_rows.Unreadable as error:
+            complain(row[0], str(error))
+            damaged[len(found)] = row
+            found.append(damage.stand_in(row[0], (), event_rows.instant(row)))
+    if damaged:
+        stood_on = _indexed(connection, {row[0] for row in damaged.values()})
+        for index, row in damaged.items():
+            heard = dict.fromkeys((*event_rows.topics(row[2]), *stood_on[row[0]]))
+            found[index] = damage.stand_in(row[0], heard, event_rows.instant(row))
+    return found, searched, floor
 
 
-def _all_rows(connection: apsw.Connection, after: int, most: int) -> Iterable[_Row]:
+def _all_rows(connection: apsw.Connection, after: int, most: int) -> Iterable[Row]:
     return connection.execute(
-        _SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?",
         (after, most + 1),
     )
 
 
 def _rows_on(
     connection: apsw.Connection, after: int, topics: frozenset[str], most: int
-) -> Iterator[_Row]:
-    """The first events on any of these topics and one more, each found by the topic's index."""
+) -> Iterator[Row]:
+    """The first events on any of these topics and one more, each found by the topic's index.
+
+    One that the index names and that has no row comes as an empty one.
+    """
     sequences: set[int] = set()
     for topic in topics:
         sequences.update(
@@ -158,18 +155,32 @@ def _rows_on(
             )
         )
     for sequence in sorted(sequences)[: most + 1]:
-        yield from connection.execute(_SELECT + "WHERE sequence = ?", (sequence,))
+        empty = (sequence, None, None, None, None, None, None)
+        yield connection.execute(SELECT + "WHERE sequence = ?", (sequence,)).fetchone() or empty
 
 
-def _event(row: _Row) -> Event:
-    sequence, type_, topics, encoded, at, event_id, class_ = row
-    record = Record(_TYPES[type_], _CLASSES[class_], topics_from(topics), encoded, at, event_id)
-    return record.event(sequence)
+def _indexed(connection: apsw.Connection, sequences: set[int]) -> dict[int, list[str]]:
+    """The topics of events by the index of topics, for events that cannot say them.
+
+    It reads the whole index, once for all of them: only damage is worth that.
+    """
+    found: dict[int, list[str]] = {sequence: [] for sequence in sequences}
+    for topic, sequence in connection.execute(
+        "SELECT topic, sequence FROM event_topics WHERE sequence BETWEEN ? AND ?",
+        (min(sequences), max(sequences)),
+    ):
+        if sequence in found:
+            found[sequence].append(topic)
+    return found
 
 
 def _class_floors(connection: apsw.Connection) -> dict[RetentionClass, int]:
     rows = connection.execute("SELECT class, floor FROM classes")
-    return {_CLASSES[class_]: floor for class_, floor in rows}
+    found = {_CLASSES.get(class_): int(floor) for class_, floor in rows}
+    if found.keys() != set(RetentionClass):
+        # Without a floor a part would be taken for the whole.
+        raise apsw.CorruptError("the floors of the log are not there")
+    return {class_: floor for class_, floor in found.items() if class_ is not None}
 
 
 def _floor(connection: apsw.Connection, topics: frozenset[str] | None) -> int:
@@ -201,9 +212,9 @@ def trim(
         )
     )
     weight = connection.execute("SELECT bytes FROM classes WHERE class = ?", (class_.value,)).get
-    going: list[tuple[int, tuple[str, ...]]] = []
+    found: list[tuple[int, object]] = []
     freed = 0
-    for sequence, at, length, topics in connection.execute(
+    for sequence, at, length, encoded in connection.execute(
         "SELECT sequence, at, length(document), topics FROM events"
         " WHERE class = ? AND sequence <= ? ORDER BY sequence LIMIT ?",
         (class_.value, stop, BATCH_EVENTS),
@@ -211,10 +222,11 @@ def trim(
         too_heavy = max_bytes is not None and weight - freed > max_bytes
         if not (at < before or too_heavy):
             break
-        going.append((sequence, topics_from(topics)))
+        found.append((sequence, encoded))
         freed += length + RECORD_BYTES
-    if not going:
+    if not found:
         return 0
+    going = _with_topics(connection, found)
     connection.execute(
         "UPDATE classes SET floor = ?, bytes = bytes - ? WHERE class = ?",
         (going[-1][0], freed, class_.value),
@@ -228,15 +240,20 @@ def trim(
 
 def erase(connection: apsw.Connection, topic: str) -> int:
     """Remove up to `BATCH_EVENTS` events on a topic; how many, and fewer when that was all."""
-    going: list[tuple[int, tuple[str, ...]]] = []
+    found: list[tuple[int, object]] = []
     freed: Counter[str] = Counter()
-    for sequence, class_, length, topics in connection.execute(
+    for sequence, class_, length, encoded in connection.execute(
         "SELECT sequence, class, length(document), topics FROM event_topics JOIN events"
         " USING (sequence) WHERE topic = ? ORDER BY sequence LIMIT ?",
         (topic, BATCH_EVENTS),
     ):
-        going.append((sequence, topics_from(topics)))
+        found.append((sequence, encoded))
         freed[class_] += length + RECORD_BYTES
+    going = [
+        # What its row says may be damaged: it stands on this topic, whatever else.
+        (sequence, tuple(dict.fromkeys((topic, *topics))))
+        for sequence, topics in _with_topics(connection, found)
+    ]
     for sequence, topics in going:
         _raise_erased(connection, topics, sequence)
     connection.executemany(
@@ -245,6 +262,18 @@ def erase(connection: apsw.Connection, topic: str) -> int:
     )
     _remove(connection, going)
     return len(going)
+
+
+def _with_topics(
+    connection: apsw.Connection, found: Sequence[tuple[int, object]]
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Events with the topics that their rows say, or the index where a row cannot."""
+    unread = {sequence for sequence, encoded in found if not event_rows.can_read(encoded)}
+    stood_on = _indexed(connection, unread) if unread else {}
+    return [
+        (sequence, tuple(stood_on.get(sequence, ())) or event_rows.topics(encoded))
+        for sequence, encoded in found
+    ]
 
 
 def _raise_erased(connection: apsw.Connection, topics: Iterable[str], floor: int) -> None:

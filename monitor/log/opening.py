@@ -1,6 +1,7 @@
-"""Opening ``log.db``: whether it is to be used at all, its schema, and its marker.
+"""Opening ``log.db``: whether it is to be used at all, and its schema.
 
-What is refused is refused with what to do about it, and is left as it was found.
+What is refused is refused with what to do about it, and is left as it was found.  Whether the
+store is the one that it was is for `monitor.log.lives`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 import apsw
 
 from monitor.errors import StartError
-from monitor.log import event_table, marker
+from monitor.log import lives, marker
 from monitor.log.schema import APPLICATION_ID, STEPS
-from monitor.log.transactions import begun, roll_back
+from monitor.log.transactions import DAMAGE, roll_back
 
 NAME = "log.db"
 """The file in the data directory; ``-wal`` and ``-shm`` beside it belong to it."""
@@ -42,30 +43,37 @@ ELSEWHERE = ", or name another data directory with --data"
 def opened(folder: Path) -> tuple[apsw.Connection, str]:
     """A connection to the store of a data directory, and its epoch: see `Database.open`."""
     require_sqlite(apsw.sqlite_lib_version())
-    path = folder / NAME
+    path, has_wal = folder / NAME, False
     try:
         with _alone(folder):
             there, said = marker.read(folder)
             _require_file(path, there)
+            has_wal = _size(path.with_name(f"{NAME}-wal")) > 0
             connection = _connected(path)
             try:
-                _migrate(connection, path)
+                _migrate(connection, path, said)
                 _set_wal(connection)
-                return connection, _agree(connection, folder, said)
+                return connection, lives.begin(connection, folder, said, has_wal)
             except BaseException:
                 connection.close()
                 raise
-    except (apsw.NotADBError, apsw.CorruptError):
-        detail = f"{path} is no database, or a damaged one"
-        raise StartError(f"{detail}; put it back from a backup{ELSEWHERE}") from None
+    except DAMAGE:
+        detail = f"{path} is no database, or a damaged one; put it back from a backup"
+        if has_wal:
+            # The likeliest cause: it has just been put back beside what belonged to another.
+            detail += f", and remove {NAME}-wal and {NAME}-shm where they are not the backup's"
+        raise StartError(f"{detail}{ELSEWHERE}") from None
     except (apsw.Error, OSError) as error:
         raise StartError(f"{path} cannot be used: {error}{ELSEWHERE}") from error
 
 
 def reading(folder: Path) -> apsw.Connection:
     """A second connection, for reading only, to a store that `Database.open` has opened."""
-    connection = _connected(folder / NAME)
-    connection.execute("PRAGMA query_only = ON")
+    try:
+        connection = _connected(folder / NAME)
+        connection.execute("PRAGMA query_only = ON")
+    except apsw.Error as error:
+        raise StartError(f"{folder / NAME} cannot be used: {error}{ELSEWHERE}") from error
     return connection
 
 
@@ -82,16 +90,21 @@ def _require_file(path: Path, marked: bool) -> None:
 
     The file is not opened: closing it would let go of the locks that this process has on it.
     """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        size = -1
+    size = _size(path)
     if size <= 0 and marked:
         what = "has been emptied" if size == 0 else "has vanished"
         raise StartError(
             f"{path} {what}; put it back from a backup, or remove what is left of it and "
             f"{path.with_name(marker.NAME)} to begin with an empty log"
         )
+
+
+def _size(path: Path) -> int:
+    """How many bytes a file has, or -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 @contextlib.contextmanager
@@ -137,13 +150,15 @@ def _connected(path: Path) -> apsw.Connection:
     return connection
 
 
-def _migrate(connection: apsw.Connection, path: Path) -> None:
+def _migrate(connection: apsw.Connection, path: Path, said: marker.Said | None) -> None:
     """Bring the file to our schema, one transaction a step; judged within the transaction."""
     while True:
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.pragma("user_version")
             _require_ours(connection, path, version)
+            if version and said is not None:
+                _require_instance(connection, path, said)
             if version == len(STEPS):
                 return
             for statement in STEPS[version]:
@@ -172,6 +187,14 @@ def _require_ours(connection: apsw.Connection, path: Path, version: int) -> None
         )
 
 
+def _require_instance(connection: apsw.Connection, path: Path, said: marker.Said) -> None:
+    if connection.execute("SELECT value FROM meta WHERE name = 'instance'").get != said.instance:
+        raise StartError(
+            f"{path} is not the store that belongs to this data directory; put that "
+            f"one back, or remove {path.with_name(marker.NAME)} to go on with this one"
+        )
+
+
 def _set_wal(connection: apsw.Connection) -> None:
     """Switch to a write-ahead log, once in a file's life; SQLite does not wait for others here."""
     until = time.monotonic() + BUSY_SECONDS
@@ -187,35 +210,3 @@ def _set_wal(connection: apsw.Connection) -> None:
                 detail = "the data directory is on a file system that cannot hold the log"
                 raise StartError(f"{detail}{ELSEWHERE}")
             return
-
-
-def _agree(connection: apsw.Connection, folder: Path, said: marker.Said | None) -> str:
-    """Hold the store against its marker, and the marker against the store; the epoch.
-
-    The epoch is renewed where positions could be used again: the store ends before the
-    highest that was acknowledged, or nobody knows what was.  The marker was read before the
-    store and never runs ahead of it, so beside a running server this renews nothing.
-    """
-    meta = dict(connection.execute("SELECT name, value FROM meta"))
-    if said is not None and said.instance != meta["instance"]:
-        raise StartError(
-            f"{folder / NAME} is not the store that belongs to this data directory; put that "
-            f"one back, or remove {folder / marker.NAME} to go on with this one"
-        )
-    last = event_table.last_position(connection)
-    epoch = str(meta["epoch"])
-    if (said is None and last > 0) or (said is not None and said.highest > last):
-        with begun(connection):
-            epoch = renew(connection)
-        connection.execute("COMMIT")
-        said = None
-    if said is None:
-        marker.write(folder, marker.Said(str(meta["instance"]), last))
-    return epoch
-
-
-def renew(connection: apsw.Connection) -> str:
-    """A new epoch, within a transaction: every position that anybody remembers is unknown."""
-    epoch = secrets.token_hex(8)
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
-    return epoch

@@ -25,7 +25,10 @@ def named(revision: int) -> int:
 
 def newest_revision(connection: apsw.Connection) -> int:
     """The revision of the newest change, 0 before the first."""
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'revision'").get)
+    found = connection.execute("SELECT value FROM meta WHERE name = 'revision'").get
+    if not isinstance(found, int):
+        raise apsw.CorruptError("the registry's newest revision is not there")
+    return found
 
 
 def get(connection: apsw.Connection, key: str) -> Entry | None:

@@ -66,5 +66,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX registry_by_revision ON registry (revision)",
         "CREATE INDEX registry_deleted ON registry (revision) WHERE value IS NULL",
     ),
+    # CRC-32 of what a reader is told: `monitor.log.event_rows`.  Older events have none.
+    ("ALTER TABLE events ADD COLUMN crc INTEGER",),
 )
 """Each is done in one transaction."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,12 @@ MOST_RECENT_BYTES = 8 * 1024 * 1024
 MOST_COMPLAINTS = 10
 """Damaged places that a check names; one would be enough."""
 
+MOST_NAMED = 1_000
+"""Damaged events that are named in our log, each once; there is nothing new in one more."""
+
 _T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
 
 
 class SharedFile:
@@ -70,6 +76,7 @@ class SharedFile:
         self._tails = 0
         self._poll: asyncio.Task[None] | None = None
         self._seen_version = -1
+        self._named: set[int] = set()
         self._recent: deque[Appended] = deque()
         self._recent_events = 0
         self._recent_bytes = 0
@@ -107,6 +114,12 @@ class SharedFile:
             return await asyncio.to_thread(_damage, connection)
         finally:
             self._checking.discard(connection)
+
+    def complain(self, sequence: int, why: str) -> None:
+        """In the reader's thread: say once that an event is damaged."""
+        if sequence not in self._named and len(self._named) < MOST_NAMED:
+            self._named.add(sequence)
+            logger.error("the event at position %d is damaged: %s", sequence, why)
 
     # Waiting for what comes
 

@@ -6,10 +6,12 @@ modules of this room stays there: tables, transactions, the writer's thread.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
+from monitor.errors import Unavailable
 from monitor.log import checkpoints, event_table, registry_table
 from monitor.log.event_table import BATCH_EVENTS
 from monitor.log.leases import Leases
@@ -21,6 +23,9 @@ from monitor.ports import Checkpoint, Deleted, Entry, Synced
 
 PAGE_EVENTS = 256
 """What a tail reads, or is handed, at a time."""
+
+RETRY_SECONDS = 0.1
+"""How long a tail waits while the log is busy: half of what another's event may take anyway."""
 
 
 async def open_log(
@@ -71,7 +76,9 @@ class SqliteLog:
         """Events after a position: see `monitor.ports.EventLog`."""
         topic_texts(topics)
         return await self._file.read(
-            lambda connection: event_table.read(connection, after, topics, limit)
+            lambda connection: event_table.read(
+                connection, after, topics, limit, self._file.complain
+            )
         )
 
     async def last(self, scope: str | None = None) -> int:
@@ -91,12 +98,28 @@ class SqliteLog:
                 if page:
                     after = page[-1].sequence
                 else:
-                    page, after, _ = await self.read(after, None, PAGE_EVENTS)
+                    found = await self._next_page(after)
+                    if found is None:
+                        return
+                    page, after = found
                 if page:
                     yield page
                 if not await self._file.grown(after, lambda: self._closed):
                     return
                 page = self._file.recent(after, PAGE_EVENTS)
+
+    async def _next_page(self, after: int) -> tuple[Sequence[Event], int] | None:
+        """A tail's page, once the log is not busy; none when it was closed meanwhile."""
+        while not self._closed:
+            try:
+                page, searched, _ = await self.read(after, None, PAGE_EVENTS)
+            except Unavailable as error:
+                if error.code != "log_busy":
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return page, searched
+        return None
 
     async def trim(
         self, class_: RetentionClass, before: float, max_bytes: int | None = None

@@ -9,6 +9,7 @@ from typing import TypeVar
 import apsw
 
 from monitor.errors import Unavailable
+from monitor.log.damage import file_damaged
 
 _T = TypeVar("_T")
 
@@ -31,8 +32,14 @@ def roll_back(connection: apsw.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def refusal(error: apsw.Error) -> Unavailable:
-    """What a caller is told where nothing was stored."""
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
+"""How a file that is damaged shows itself: a text of ours is always Unicode."""
+
+
+def refusal(error: Exception) -> Unavailable:
+    """What a caller is told where nothing was stored, or nothing could be read."""
+    if isinstance(error, DAMAGE):
+        return file_damaged(error)
     if isinstance(error, apsw.FullError):
         detail = "the disk is full; nothing was stored; make room in the data directory"
         return Unavailable(detail, code="log_full", status=507)
@@ -49,5 +56,5 @@ def viewed(connection: apsw.Connection, work: Callable[[apsw.Connection], _T]) -
             return work(connection)
         finally:
             roll_back(connection)
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise refusal(error) from error

@@ -162,7 +162,8 @@ class Writer:
                 return [refusal(error)] * len(group)
             if len(group) > 1:
                 return [outcome for request in group for outcome in self._outcomes([request])]
-            return [refusal(error) if isinstance(error, apsw.Error) else error]
+            ours = not isinstance(error, apsw.Error | UnicodeDecodeError)
+            return [error if ours else refusal(error)]
 
     def _together(self, group: list[_Request]) -> list[Outcome]:
         """Do a group in one transaction; raises what fails all of it."""

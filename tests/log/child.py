@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+import apsw
+
+from monitor.log import opening
 from monitor.log.database import Database
 from monitor.log.sqlite import open_log
 from tests.log.logs import event
@@ -67,6 +73,45 @@ def ledger(folder: Path) -> None:
         say(f"pid {child}")
         os.waitpid(child, 0)
         say("ended")
+
+
+def killed_while_opening(folder: Path, steps: int) -> bool:
+    """Open a store in a fork that is killed before a step: whether it came to that.
+
+    A step is a statement on the file, or a write, sync or rename of the marker.
+    """
+    child = os.fork()
+    if child == 0:
+        _open_until_killed(folder, steps)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def _open_until_killed(folder: Path, steps: int) -> NoReturn:
+    connected, left = opening._connected, steps
+
+    def step(*_: object) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    def watched(path: Path) -> apsw.Connection:
+        connection = connected(path)
+        connection.exec_trace = step
+        return connection
+
+    def stepped(call: Callable[..., object]) -> Callable[..., object]:
+        return lambda *given: step() and call(*given)
+
+    try:
+        opening._connected = watched
+        for name in ("pwrite", "fsync", "rename"):
+            setattr(os, name, stepped(getattr(os, name)))
+        opening.opened(folder)
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ async def test_a_damaged_page_is_found_and_never_read_as_something_else(tmp_path
         assert await log.check()
         with pytest.raises(Unavailable) as caught:
             await log.read(0, None, 1_000)
-        assert caught.value.code == "log_failed"
+        assert caught.value.code == "log_damaged"
 
 
 async def test_a_rare_topic_is_found_without_reading_the_log(tmp_path: Path) -> None:
