@@ -26,7 +26,7 @@ from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
 from monitor.core.state import LiveState
-from monitor.errors import MonitorError, StartError, Unavailable
+from monitor.errors import StartError, Unavailable
 from monitor.ingest.intake import Intake
 from monitor.log import retention
 from monitor.log.sqlite import open_log
@@ -285,8 +285,11 @@ class Application:
         self._runner.close()
         await self._hub.stop()
         await self._tick()
-        async with self._pipeline.judging:
-            await self._roster.keep(at_the_end=True)
+        try:
+            async with self._pipeline.judging:
+                await self._roster.keep(at_the_end=True)
+        except (Unavailable, Unknown) as error:
+            self._log.warning("the roster was not kept", reason=str(error))
         await self._events.close()
         await self._registry.close()
         await self._store.close()
@@ -326,14 +329,14 @@ class Application:
         pruned_at = -PRUNE_SECONDS
         while True:
             await asyncio.sleep(KEEP_SECONDS)
-            async with self._pipeline.judging:
-                await self._roster.keep()
-            if time.monotonic() - pruned_at >= PRUNE_SECONDS:
-                pruned_at = time.monotonic()
-                try:
+            try:
+                async with self._pipeline.judging:
+                    await self._roster.keep()
+                if time.monotonic() - pruned_at >= PRUNE_SECONDS:
                     await retention.prune(self._events, time.time())
-                except MonitorError as error:
-                    self._log.warning("the log was not pruned", reason=error.detail)
+                    pruned_at = time.monotonic()
+            except (Unavailable, Unknown) as error:
+                self._log.warning("the log was not looked after", reason=str(error))
 
     async def _announce(self, url: str) -> None:
         try:

@@ -14,16 +14,13 @@ from monitor.core import hosts
 from monitor.core.messages import HostUpdate, event
 from monitor.core.state import HostState, LiveState
 from monitor.model import Event, Frame, HostStatus, Snapshot
-from monitor.ports import EventLog, SeriesStore
+from monitor.ports import MOST_EVENTS_AT_ONCE, EventLog, SeriesStore
 
 PAUSE_SECONDS = 5.0
 """Ticks further apart mean that this program stood still, not that every host fell silent."""
 
 FOLDED_AT_ONCE = 64
 """Frames of a backlog after which others may run: about 2 ms."""
-
-MOST_EVENTS_AT_ONCE = 1_000
-"""What the log takes in one append."""
 
 
 class Pipeline:
@@ -64,18 +61,19 @@ class Pipeline:
         for snapshot in snapshots:
             await self._store.put_snapshot(snapshot)
         now = self._clock()
-        folded: HostState | None = None
+        folded = False
         for number, frame in enumerate(frames, 1):
             if self._state.is_newer(frame, now):
                 tables = list(snapshots) if number == len(frames) else []
-                folded = self._state.fold(frame, tables, max(now, self._now))
+                self._state.fold(frame, tables, max(now, self._now))
+                folded = True
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if folded is None:
-            return
-        self._offer()
-        if folded.status is None:
-            await self._welcome(folded)
+        if folded:
+            self._offer()
+        host = self._state.hosts.get(frames[-1].host)
+        if host is not None and host.seen_at and host.status is None:
+            await self._welcome(host)
 
     async def _welcome(self, host: HostState) -> None:
         """Log at once that a host came: whoever sent its first frame may be told so only then."""

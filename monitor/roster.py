@@ -15,7 +15,6 @@ from collections.abc import Mapping
 import msgspec
 
 from monitor.core.state import LiveState
-from monitor.errors import MonitorError
 from monitor.model import Event, EventType, HostStatus
 from monitor.ports import LONGEST_VALUE_BYTES, Conflict, EventLog, Gap, Registry, Unknown
 
@@ -53,6 +52,7 @@ class Roster:
         self._registry = registry
         self._revision = 0
         self._position = 0
+        self._is_stale = False
         self._kept: dict[str, Known] = {}
 
     async def restore(self, now: float) -> None:
@@ -101,7 +101,8 @@ class Roster:
         """Write the checkpoint where hosts have changed, or where the log would wait for it.
 
         `Pipeline.judging` is to be held, so that the statuses are those that the log has.  At the
-        end it is written in any case, since the newest frames change all the time.
+        end it is written in any case, since the newest frames change all the time.  Raises as
+        the log and the registry do.
         """
         position = await self._log.last()
         statuses = {name: (known.status, known.since) for name, known in self._kept.items()}
@@ -111,23 +112,34 @@ class Roster:
             if host.status is not None
         }
         changed = statuses != {name: (known.status, known.since) for name, known in hosts.items()}
-        if not (changed or at_the_end or position - self._position >= PAGE_EVENTS):
+        if self._is_stale or not (
+            changed or at_the_end or position - self._position >= PAGE_EVENTS
+        ):
             return
-        state = zlib.compress(msgspec.json.encode(hosts))
-        if len(state) > LONGEST_VALUE_BYTES - ENVELOPE_BYTES:
-            logger.warning("%d hosts are more than a checkpoint holds", len(hosts))
-            return
+        state, hosts = _fitting(hosts)
         try:
             self._revision = await self._registry.save(
                 CHECKPOINT, state, {"log": position}, self._revision
             )
-        except (Conflict, Unknown) as error:
-            logger.warning("the roster was not saved: %s", error)
+        except Conflict:
+            self._is_stale = True
+            logger.error("the roster is kept by another process; this one keeps it no longer")  # noqa: TRY400 - it is no fault of the code
+        except Unknown as error:
+            logger.warning("the roster may not have been saved: %s", error)
             self._revision = (await self._registry.checkpoint(CHECKPOINT)).revision
-        except MonitorError as error:
-            logger.warning("the roster was not saved: %s", error.detail)
         else:
             self._kept, self._position = hosts, position
+
+
+def _fitting(hosts: dict[str, Known]) -> tuple[bytes, dict[str, Known]]:
+    """The hosts as a checkpoint holds them; where not all fit, without the longest silent."""
+    state = zlib.compress(msgspec.json.encode(hosts))
+    while len(state) > LONGEST_VALUE_BYTES - ENVELOPE_BYTES:
+        newest = sorted(hosts.items(), key=lambda item: item[1].at, reverse=True)
+        logger.warning("%d hosts are more than is known over a restart", len(hosts))
+        hosts = dict(newest[: len(newest) * 9 // 10])
+        state = zlib.compress(msgspec.json.encode(hosts))
+    return state, hosts
 
 
 def _decoded(state: bytes) -> dict[str, Known]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from monitor.core.state import LiveState
+from monitor.errors import Unavailable
 from monitor.log.memory import MemoryLog
 from monitor.model import Event, HostStatus
 from monitor.pipeline import PAUSE_SECONDS, Pipeline
@@ -129,3 +132,21 @@ async def test_an_event_is_heard_on_the_fleet_and_on_its_host() -> None:
     event = (await house.log.read(0, None, 10))[0][0]
     assert event.topics == ("fleet", "host:web-1")
     assert event.data["reason"] == "first frame"
+
+
+async def test_a_push_that_is_tried_again_is_acknowledged_only_once_the_log_knows_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    append = house.log.append
+
+    async def full(*_: object) -> int:
+        raise Unavailable("the disk is full", code="log_full", status=507)
+
+    monkeypatch.setattr(house.log, "append", full)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await house.accept(999)
+    monkeypatch.setattr(house.log, "append", append)
+    await house.accept(999)
+    assert await house.told() == [("web-1", None, "up")]

@@ -195,6 +195,26 @@ async def test_a_stale_keeper_is_refused_and_says_so(caplog: pytest.LogCaptureFi
     await first.roster.keep()
     await second.frame("web-2")
     await second.roster.keep()
-    assert "was not saved" in caplog.text
+    await second.frame("web-3")
+    await second.roster.keep(at_the_end=True)
+    assert caplog.text.count("kept by another process") == 1
     with pytest.raises(Conflict):
         await stand.registry.save("hosts", b"", {}, 0)
+
+
+async def test_of_more_hosts_than_fit_the_longest_silent_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(roster, "LONGEST_VALUE_BYTES", roster.ENVELOPE_BYTES + 2_000)
+    stand = Stand()
+    server = await stand.server()
+    for _ in range(150):
+        stand.now += 0.01
+        await server.pipeline.accept(frame(stand.now, {"a": 1}, secrets.token_hex(20)), [])
+    await server.roster.keep()
+    assert "more than is known" in caplog.text
+    kept = server.roster._kept
+    assert 10 < len(kept) < 100
+    newest = sorted(server.state.hosts.values(), key=lambda host: host.at)[-len(kept) :]
+    assert set(kept) == {host.name for host in newest}
+    assert await stand.log.trim(RetentionClass.HOSTS, 2_000.0) == 150, "and the log goes on"

@@ -71,6 +71,7 @@ class Crowd:
         group = self._groups.get(client.audience)
         if group is None:
             group = self._groups[client.audience] = Group(client.audience, now, position)
+            group.told_at = client.told_at  # however often it is made anew
         group.told = min(group.told, client.told)  # it may have passed what it does not hear
         group.writes[client] = write
         client.is_live = True
@@ -80,7 +81,8 @@ class Crowd:
         if not client.is_live:
             return
         client.position, client.seen = position, seen
-        client.told = max(client.told, self._groups[client.audience].told)
+        group = self._groups[client.audience]
+        client.told, client.told_at = max(client.told, group.told), group.told_at
         self._part(client)
         self._behind[client] = None
 

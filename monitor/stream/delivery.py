@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from monitor.core.messages import Problem
-from monitor.model import EventType
+from monitor.model import Event, EventType
 from monitor.ports import EventLog
 from monitor.stream.counters import Counters
 from monitor.stream.crowd import Crowd, Group, Write
@@ -52,7 +52,7 @@ class Delivery:
         self._squeezer = Squeezer()
         self._owed: dict[tuple[str, int], tuple[int, list[Block]]] = {}
         self._shared: dict[tuple[int, frozenset[str]], tuple[Block, int]] = {}
-        self.replay = Replay(log, speech, self._arrived, self.lose, self._failed)
+        self.replay = Replay(log, self._page, self._arrived, self.lose, self._failed)
         self.ring = Ring()
         self.crowd = Crowd()
         self.counters = Counters()
@@ -230,12 +230,20 @@ class Delivery:
             piece = whole[:PIECE_BYTES]
         self._write(client, piece)
 
-    def _arrived(self, client: SSEClient, events: list[Ringed], position: int) -> None:
+    def _page(self, events: Sequence[Event]) -> Block:
+        """A page of the log as readers get it."""
+        return self.block(b"".join([self._speech.logged(event).encoded for event in events]))
+
+    def newest(self, topic: str) -> list[Block]:
+        """A topic's whole state, shared by all who ask before it changes."""
+        return self._changes(topic, 0)[1]
+
+    def _arrived(self, client: SSEClient, page: Block, position: int) -> None:
         """A page of the log came for a reader that is further behind than the ring."""
         if not client.is_here:
             return
         client.position = position
-        self._queue(client, self.block(b"".join([event.encoded for event in events])))
+        self._queue(client, page)
         self.advance(client)
 
     def lose(self, client: SSEClient) -> None:
@@ -258,6 +266,7 @@ class Delivery:
         """Begin a reader's stream: from now on its bytes go to this sink."""
         client.sink, client.keeper = sink, self
         client.expires_at = self._now() + random.uniform(*LEASE_SECONDS)  # noqa: S311
+        client.told_at = self._now()
         self.crowd.join(client)
         if opening := client.audience.wire.opening():
             self._write(client, opening)
@@ -315,6 +324,12 @@ class Delivery:
         if client.is_here:
             self.counters.stalls_total += 1
             self.counters.evictions_total["stalled"] += 1
+
+    def talked(self, client: SSEClient) -> None:
+        """It sent much, where a reader has nothing to say."""
+        if client.is_here:
+            self.counters.evictions_total["talked"] += 1
+            self.unsubscribe(client)
 
     def went_slow(self, client: SSEClient) -> None:
         """Its transport holds as much as it may: from here on it is behind."""

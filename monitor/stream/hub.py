@@ -13,7 +13,7 @@ from dataclasses import replace
 from monitor.core import messages
 from monitor.core.events import document
 from monitor.core.state import LiveState
-from monitor.errors import InputError, excerpt
+from monitor.errors import InputError, Unavailable, excerpt
 from monitor.model import Event, EventType
 from monitor.ports import EventLog, Gap
 from monitor.stream import topics as topic_names
@@ -22,7 +22,7 @@ from monitor.stream.delivery import Delivery
 from monitor.stream.reader import Audience, Pipe, Sink, SSEClient
 from monitor.stream.replay import asked
 from monitor.stream.ring import MOST_EVENTS
-from monitor.stream.speech import COMMENT, Speech
+from monitor.stream.speech import COMMENT, Speech, logger
 from monitor.stream.state import StateView
 
 FLUSH_SECONDS = 0.05
@@ -41,6 +41,9 @@ SWEEP_SECONDS = 1.0
 
 STALL_SECONDS = 10.0
 """A reader that takes nothing of what waits for it for so long does not read, and is cut."""
+
+BUSY_SECONDS = 0.5
+"""How long a log that is busy is left alone."""
 
 AHEAD_SECONDS = 2.0
 """How long a position is waited for that the log has and our tail has not read yet (STREAM 1)."""
@@ -61,6 +64,7 @@ class EventPublisher:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = ""
+        self._asking: dict[tuple[int, frozenset[str]], asyncio.Future[bool]] = {}
 
     # Life
 
@@ -85,7 +89,10 @@ class EventPublisher:
             task.cancel()
         # Whoever watches the tasks hears how they ended; stopping goes on whatever that was.
         await asyncio.gather(*ending, return_exceptions=True)
-        await self._delivery.deliver([], flush=True)
+        try:
+            await self._delivery.deliver([], flush=True)
+        except Exception:  # noqa: BLE001 - what failed may fail again; all are owed a goodbye
+            logger.exception("the newest state was not sent at the end")
         for client in self._delivery.crowd.clients():
             self._delivery.end(client, reason)
 
@@ -200,7 +207,18 @@ class EventPublisher:
         return client
 
     async def _holds(self, position: int, topics: frozenset[str]) -> bool:
-        """Whether the log has everything after a position; by its word, not by our tail."""
+        """Whether the log has everything after a position; by its word, not by our tail.
+
+        All who come back from the same place at the same time are answered by one look.
+        """
+        asking = self._asking.get((position, topics))
+        if asking is None:
+            asking = asyncio.ensure_future(self._has_all_after(position, topics))
+            self._asking[position, topics] = asking
+            asking.add_done_callback(lambda _: self._asking.pop((position, topics), None))
+        return await asyncio.shield(asking)
+
+    async def _has_all_after(self, position: int, topics: frozenset[str]) -> bool:
         try:
             await self._log.read(position, asked(topics), 1)
         except Gap:
@@ -238,9 +256,7 @@ class EventPublisher:
             client.position = position = self._delivery.position
             events = []
         state = [
-            self._speech.state(type_, data)
-            for topic in sorted(client.topics)
-            for type_, data in self._state.changes(topic, 0)
+            block.plain for topic in sorted(client.topics) for block in self._delivery.newest(topic)
         ]
         said = [self._speech.logged(event).encoded for event in events]
         greeting = self._delivery.greeting(client)
@@ -280,10 +296,19 @@ class EventPublisher:
             except Gap:
                 # The log let go of events before we read them.  Whoever reads is now behind
                 # the ring, looks into the log and is told of the gap.
+                last = await self._last_of_a_busy_log()
                 async with self._delivering:
-                    self._delivery.begin_at(await self._log.last())
+                    self._delivery.begin_at(last)
             else:
                 return
+
+    async def _last_of_a_busy_log(self) -> int:
+        while True:
+            try:
+                return await self._log.last()
+            except Unavailable as error:
+                logger.warning("the log cannot be read: %s", error.detail)
+                await asyncio.sleep(BUSY_SECONDS)
 
     async def _flush(self) -> None:
         """Bring state to everybody, a little after it changed, and not all the time."""
@@ -304,17 +329,21 @@ class EventPublisher:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = loop.time()
-            self._keep_alive(now)
-            for client in self._delivery.crowd.clients():
-                if now >= client.expires_at:
-                    self._delivery.end(client, "lease")
-                elif client.is_slow:
-                    self._watch(client, now)
-            for client in self._delivery.crowd.behind():
-                ahead = client.position > self._delivery.position
-                if ahead and now - client.spoke_at >= AHEAD_SECONDS:
-                    self._delivery.lose(client)
+            # Not in the middle of a delivery: a position must not overtake its event.
+            async with self._delivering:
+                self._look_after_all(loop.time())
+
+    def _look_after_all(self, now: float) -> None:
+        self._keep_alive(now)
+        for client in self._delivery.crowd.clients():
+            if now >= client.expires_at:
+                self._delivery.end(client, "lease")
+            elif client.is_slow:
+                self._watch(client, now)
+        for client in self._delivery.crowd.behind():
+            ahead = client.position > self._delivery.position
+            if ahead and now - client.spoke_at >= AHEAD_SECONDS:
+                self._delivery.lose(client)
 
     def _keep_alive(self, now: float) -> None:
         """Advance the positions of quiet readers, and let idle ones hear something."""
@@ -340,6 +369,5 @@ class EventPublisher:
             client.unread, client.unread_since = unread, now
         elif now - client.unread_since > STALL_SECONDS:
             self._delivery.stalled(client)
-            sink = client.sink
             self._delivery.unsubscribe(client)
-            sink.abort()
+            client.cut()

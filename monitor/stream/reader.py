@@ -52,6 +52,9 @@ class Keeper(Protocol):
     def stalled(self, client: SSEClient) -> None:
         """It took nothing for too long."""
 
+    def talked(self, client: SSEClient) -> None:
+        """It sent more than a reader has to say."""
+
     def unsubscribe(self, client: SSEClient) -> None:
         """It is gone."""
 
@@ -87,6 +90,7 @@ class SSEClient(asyncio.Protocol):
         "sink",
         "spoke_at",
         "told",
+        "told_at",
         "unread",
         "unread_since",
     )
@@ -103,6 +107,7 @@ class SSEClient(asyncio.Protocol):
         """The version of the state that it has, -1 before any; likewise."""
         self.told = position
         """A position that it was told, or has passed since: it would come back from there."""
+        self.told_at = 0.0
         self.has_gap = False
         self.gap_from: str | None = None
         self.pending: deque[bytes | memoryview] = deque()
@@ -146,6 +151,8 @@ class SSEClient(asyncio.Protocol):
         """A reader has nothing to say after its request."""
         self.sent_bytes += len(data)
         if self.sent_bytes > MOST_SENT_BYTES:
+            if self.keeper is not None:
+                self.keeper.talked(self)
             self.cut()
 
     def cut(self) -> None:

@@ -7,14 +7,16 @@ position share what was read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, Unavailable
+from monitor.model import Event
 from monitor.ports import EventLog, Gap
 from monitor.stream.reader import SSEClient
-from monitor.stream.ring import EVERYTHING, Ringed
-from monitor.stream.speech import Speech, logger
+from monitor.stream.ring import EVERYTHING
+from monitor.stream.speech import logger
+from monitor.stream.wire import Block
 
 PAGE_EVENTS = 256
 """What one read of the log brings."""
@@ -25,7 +27,11 @@ PAGES = 16
 PAGE_SECONDS = 1.0
 """And for how long: the log may let go of what they hold."""
 
-Page = tuple[list[Ringed], int]
+BUSY_SECONDS = 0.1
+"""How long a log that is busy is left alone."""
+
+Page = tuple[Block, int]
+"""A page as readers get it, and the position that it leads to."""
 
 
 def asked(topics: frozenset[str]) -> frozenset[str] | None:
@@ -36,20 +42,20 @@ def asked(topics: frozenset[str]) -> frozenset[str] | None:
 class Replay:
     """Readers that wait for a page.
 
-    `arrived` is called with each page and the position that it leads to, `lost` where the log
-    has let go of what a reader was owed, `failed` where the log cannot be read.
+    `made` turns events into what readers get.  `arrived` is called with each page, `lost` where
+    the log has let go of what a reader was owed, `failed` where the log cannot be read.
     """
 
     def __init__(
         self,
         log: EventLog,
-        speech: Speech,
-        arrived: Callable[[SSEClient, list[Ringed], int], None],
+        made: Callable[[Sequence[Event]], Block],
+        arrived: Callable[[SSEClient, Block, int], None],
         lost: Callable[[SSEClient], None],
         failed: Callable[[SSEClient], None],
     ) -> None:
         self._log = log
-        self._speech = speech
+        self._made = made
         self._arrived = arrived
         self._lost = lost
         self._failed = failed
@@ -69,22 +75,29 @@ class Replay:
             while self._waiting:
                 client = next(iter(self._waiting))
                 del self._waiting[client]
-                # It may have asked again while its page was on the way, and be live by now.
-                if client.sink is not None and not client.is_live:
+                if _wants(client):
                     await self._serve(client)
+            self._pages.clear()
             self._asked.clear()
 
     async def _serve(self, client: SSEClient) -> None:
         after = client.position
         try:
-            events, position = await self._page(after, client.topics)
+            page, position = await self._page(after, client.topics)
         except Gap:
             outcome = partial(self._lost, client)
+        except Unavailable as error:
+            if error.code == "log_busy":
+                await asyncio.sleep(BUSY_SECONDS)
+                self.ask(client)
+                return
+            logger.warning("the log could not be read for a reader: %s", error.detail)
+            outcome = partial(self._failed, client)
         except MonitorError as error:
             logger.warning("the log could not be read for a reader: %s", error.detail)
             outcome = partial(self._failed, client)
         else:
-            outcome = partial(self._arrived, client, events, position)
+            outcome = partial(self._arrived, client, page, position)
         # The ring may have brought it further meanwhile.
         if client.position == after and not client.is_live:
             outcome()
@@ -95,8 +108,13 @@ class Replay:
         if known is not None and now - known[0] < PAGE_SECONDS:
             return known[1]
         events, position, _ = await self._log.read(after, asked(topics), PAGE_EVENTS)
-        page = [self._speech.logged(event) for event in events], position
+        page = self._made(events), position
         while len(self._pages) >= PAGES:
             del self._pages[next(iter(self._pages))]
         self._pages[after, topics] = now, page
         return page
+
+
+def _wants(client: SSEClient) -> bool:
+    """Whether a reader is still to be given a page: it may have asked twice, or be gone."""
+    return client.is_here and not (client.is_live or client.is_slow or client.pending)

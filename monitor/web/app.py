@@ -15,6 +15,7 @@ from monitor.errors import MonitorError
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
+from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, LEAST_GZIP_BYTES, accepts_gzip
 from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
@@ -29,11 +30,6 @@ LONGEST_BODY_BYTES = 64 * 1024
 
 BODY_SECONDS = 10
 """How long a body may take to come."""
-
-LEAST_GZIP_BYTES = 1_024
-GZIP_LEVEL = 5
-LARGE_BYTES = 64 * 1024
-"""From here on, compressing leaves the event loop for a worker thread."""
 
 _COMPRESSED = frozenset({"text/html", "text/plain", "application/json", "image/svg+xml"})
 
@@ -98,14 +94,10 @@ def _served(found: StaticFile) -> Response:
     if request.headers.get("If-None-Match") == found.etag:
         return Response(b"", status=304, headers=headers)
     body = found.body
-    if found.gzipped is not None and _accepts_gzip():
+    if found.gzipped is not None and accepts_gzip(request.headers):
         body = found.gzipped
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers, content_type=found.content_type)
-
-
-def _accepts_gzip() -> bool:
-    return request.accept_encodings.quality("gzip") > 0 and "Accept-Encoding" in request.headers
 
 
 async def _compress(response: Response) -> Response:
@@ -113,7 +105,7 @@ async def _compress(response: Response) -> Response:
     if (
         response.mimetype not in _COMPRESSED
         or "Content-Encoding" in response.headers
-        or not _accepts_gzip()
+        or not accepts_gzip(request.headers)
     ):
         return response
     body = await response.get_data(as_text=False)

@@ -10,21 +10,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
 import structlog
 
 from monitor.errors import excerpt
+from monitor.web.asgi import Application, Message, Receive, Scope, Send, answer
 from monitor.web.crosssite import is_foreign
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
 from monitor.web.security import SECURITY_HEADERS
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LONGEST_URL_BYTES = 8 * 1024
 LONGEST_HEADERS_BYTES = 72 * 1024
@@ -192,14 +186,9 @@ async def _refuse_websocket(send: Send) -> None:
 
 
 async def _answer(send: Send, problem: Problem, *, close: bool, head: bool) -> None:
-    body = problem.encoded()
-    headers = [
-        (b"content-type", CONTENT_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-    ]
+    headers = {"content-type": CONTENT_TYPE}
     if close:
-        headers.append((b"connection", b"close"))
+        headers["connection"] = "close"
     if problem.status == 405:
-        headers.append((b"allow", b"GET, HEAD"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+        headers["allow"] = "GET, HEAD"
+    await answer(send, problem.status, headers, problem.encoded(), head=head)

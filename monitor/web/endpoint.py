@@ -6,22 +6,25 @@ is handed to the hub, and nothing of HTTP stays in memory for a reader.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections import Counter
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from werkzeug.datastructures import Accept, Headers, MIMEAccept, MultiDict
+from werkzeug.datastructures import Headers, MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
-from monitor.errors import InputError, MonitorError
+from monitor.errors import InputError, MonitorError, Unavailable
 from monitor.stream import topics
 from monitor.stream.reader import Audience, SSEClient
 from monitor.stream.speech import BUSY_RETRY_MILLISECONDS, retry
-from monitor.stream.wire import Wire
+from monitor.stream.wire import PLAIN, Wire
 from monitor.web.asgi import Receive, Scope, Send, answer
+from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, accepts_gzip
 from monitor.web.pages import is_browser
 from monitor.web.problems import CONTENT_TYPE, of_error, of_status
 from monitor.web.query import Query
+from monitor.web.room import Room
 from monitor.web.services import Services
 
 PATH = "/api/v1/stream"
@@ -34,10 +37,19 @@ LONGEST_POSITION_CHARACTERS = 128
 RETRY_AFTER_SECONDS = 10
 """When a script may try again that found no room."""
 
-GZIP_LEVEL = 5
-"""For answers to those who do not stay."""
+MOST_ANSWERS = 4
+"""Answers to those who do not stay that are made at the same time; the others wait."""
 
 _PARAMETERS = ("topics", "last_event_id", "heartbeat", "follow")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request wants: how it reads, from where, and whether it stays."""
+
+    audience: Audience
+    position: str | None
+    follow: bool
 
 
 class StreamEndpoint:
@@ -45,116 +57,114 @@ class StreamEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._by_address: Counter[str] = Counter()
+        self._room = Room(services.limits)
+        self._answering = asyncio.Semaphore(MOST_ANSWERS)
         services.hub.on_disconnect(self._gone)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request; every error is one of ours and has its problem."""
         headers = Headers([(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]])
         try:
-            if scope["method"] not in {"GET", "HEAD"}:
-                problem = of_status(405).encoded()
-                allowed = {"content-type": CONTENT_TYPE, "allow": "GET, HEAD"}
-                await answer(send, 405, allowed, problem)
-            else:
+            if scope["method"] in {"GET", "HEAD"}:
                 await self._open(scope, headers, send)
+            else:
+                allowed = {"content-type": CONTENT_TYPE, "allow": "GET, HEAD"}
+                await answer(send, 405, allowed, of_status(405).encoded())
         except MonitorError as error:
-            problem = of_error(error).encoded()
-            sent = {"content-type": CONTENT_TYPE}
-            if error.status in {429, 503}:
-                sent["retry-after"] = str(RETRY_AFTER_SECONDS)
-                sent["connection"] = "close"
-            await answer(send, error.status, sent, problem, head=scope["method"] == "HEAD")
+            await self._refuse(error, scope, headers, send)
 
     async def _open(self, scope: Scope, headers: Headers, send: Send) -> None:
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        query = Query(MultiDict(asked), _PARAMETERS)
+        asked = self._asked(scope, headers)
+        if scope["method"] == "HEAD":
+            await answer(send, 200, _head(asked.audience.wire), b"", head=True)
+            return
+        if not self._services.hub.is_running:
+            raise Unavailable("the server is stopping", code="stopping")
+        if asked.follow:
+            await self._stream(asked, scope, send)
+        else:
+            await self._answer_once(asked, send)
+
+    def _asked(self, scope: Scope, headers: Headers) -> _Asked:
+        """What a request wants.  Raises where it cannot have that."""
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        query = Query(MultiDict(pairs), _PARAMETERS)
         accepted = topics.parse(query.text("topics"), self._services.state.hosts)
         _require_acceptable(headers)
         heartbeat = query.text("heartbeat")
         if heartbeat not in {None, "comment", "event"}:
             raise InputError("heartbeat is comment or event", code="bad_param", field="heartbeat")
-        follow = query.flag("follow", default=True)
         position = headers.get("Last-Event-ID", query.text("last_event_id"))
         if position is not None:
             position = position[:LONGEST_POSITION_CHARACTERS]
-        if scope["method"] == "HEAD":
-            await answer(send, 200, _head(_wire(scope, headers)), b"", head=True)
-            return
-        if not follow:
-            client = await self._services.hub.subscribe(accepted, None, position)
-            await self._answer_once(client, headers, send)
-            return
-        address = str((scope.get("client") or ("", 0))[0])
-        if refusal := self._no_room(address):
-            await self._refuse(refusal, headers, send)
-            return
-        audience = Audience(accepted, _wire(scope, headers), heartbeat == "event")
-        client = await self._services.hub.subscribe(
-            accepted, {"address": address}, position, audience
-        )
-        await self._hand_over(scope, client, send)
+        wire = Wire(gzip=accepts_gzip(headers), chunked=scope["http_version"] == "1.1")
+        audience = Audience(accepted, wire, heartbeat == "event")
+        return _Asked(audience, position, query.flag("follow", default=True))
 
-    async def _hand_over(self, scope: Scope, client: SSEClient, send: Send) -> None:
+    async def _stream(self, asked: _Asked, scope: Scope, send: Send) -> None:
         """Write the head, and give the connection to the hub."""
-        head = _head(client.audience.wire)
-        raw = [(name.encode(), value.encode()) for name, value in head.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        transport = self._services.connections.take_over(scope["client"], client)
-        if transport is not None:
-            self._by_address[client.metadata["address"]] += 1
-            self._services.hub.attach(client, transport)
+        services = self._services
+        address = str((scope.get("client") or ("", 0))[0])
+        self._room.enter(address)
+        is_attached = False
+        try:
+            client = await services.hub.subscribe(
+                asked.audience.topics, {"address": address}, asked.position, asked.audience
+            )
+            head = _head(asked.audience.wire)
+            raw = [(name.encode(), value.encode()) for name, value in head.items()]
+            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            transport = services.connections.take_over(scope["client"], client)
+            if transport is not None:
+                is_attached = True  # and from now on it is the hub that says when it has gone
+                services.hub.attach(client, transport)
+        finally:
+            if not is_attached:
+                self._room.leave(address)
 
     def _gone(self, client: SSEClient) -> None:
-        """A stream has ended, or one that was never counted."""
-        address = client.metadata.get("address", "")
-        if self._by_address[address] > 1:
-            self._by_address[address] -= 1
-        else:
-            del self._by_address[address]
+        """A stream has ended; those that came another way have taken no place."""
+        address = client.metadata.get("address")
+        if address is not None:
+            self._room.leave(address)
 
-    async def _answer_once(self, client: SSEClient, headers: Headers, send: Send) -> None:
-        """One complete response with what is owed now."""
-        body = await self._services.hub.once(client)
-        wire = Wire(gzip=_accepts_gzip(headers))
-        if wire.gzip:
-            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-        sent = _head(wire)
-        del sent["connection"]
-        counters = self._services.hub.counters
-        counters.writes_total += 1
-        counters.sent_bytes_total += len(body)
-        await answer(send, 200, sent, body)
+    async def _answer_once(self, asked: _Asked, send: Send) -> None:
+        """One complete response with what is owed now; a few are made at a time."""
+        hub, gzipped = self._services.hub, asked.audience.wire.gzip
+        async with self._answering:
+            client = await hub.subscribe(asked.audience.topics, None, asked.position)
+            body = await hub.once(client)
+            if gzipped and len(body) < LARGE_BYTES:
+                body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+            elif gzipped:
+                body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
+        head = _head(asked.audience.wire)
+        del head["connection"]
+        hub.counters.writes_total += 1
+        hub.counters.sent_bytes_total += len(body)
+        await answer(send, 200, head, body)
 
-    def _no_room(self, host: str) -> MonitorError | None:
-        """Why no stream can be opened now for an address, where that is so."""
-        hub, limits = self._services.hub, self._services.limits
-        if not hub.is_running:
-            return MonitorError("the server is stopping", code="stopping", status=503)
-        if hub.client_count >= limits.most_connections:
-            return MonitorError(
-                "there are as many streams as there may be",
-                code="too_many_connections",
-                status=429,
-                limit=limits.most_connections,
-            )
-        most = limits.per_address(host)
-        if most is not None and self._by_address[host] >= most:
-            return MonitorError(
-                "there are too many streams from this address",
-                code="too_many_streams",
-                status=429,
-                limit=most,
-            )
-        return None
+    async def _refuse(
+        self, error: MonitorError, scope: Scope, headers: Headers, send: Send
+    ) -> None:
+        """Say why not.
 
-    async def _refuse(self, refusal: MonitorError, headers: Headers, send: Send) -> None:
-        """Say that there is no room: a browser gives up for ever on anything but a 200."""
-        self._services.hub.counters.refusals_total += 1
-        if not is_browser(headers):
-            raise refusal
-        sent = _head(Wire())
-        await answer(send, 200, sent, retry(BUSY_RETRY_MILLISECONDS))
+        Where that may pass, a browser's stream is told to come again: it would give up for ever
+        on anything but a 200.
+        """
+        head = {"content-type": CONTENT_TYPE}
+        if error.status in {429, 503}:
+            self._services.hub.counters.refusals_total += 1
+            if scope["method"] == "GET" and is_browser(headers) and _follows(scope):
+                await answer(send, 200, _head(PLAIN), retry(BUSY_RETRY_MILLISECONDS))
+                return
+            head |= {"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"}
+        is_head = scope["method"] == "HEAD"
+        await answer(send, error.status, head, of_error(error).encoded(), head=is_head)
+
+
+def _follows(scope: Scope) -> bool:
+    return b"follow=0" not in scope["query_string"].split(b"&")
 
 
 def _head(wire: Wire) -> dict[str, str]:
@@ -169,15 +179,6 @@ def _head(wire: Wire) -> dict[str, str]:
     if wire.gzip:
         found["content-encoding"] = "gzip"
     return found
-
-
-def _wire(scope: Scope, headers: Headers) -> Wire:
-    return Wire(gzip=_accepts_gzip(headers), chunked=scope["http_version"] == "1.1")
-
-
-def _accepts_gzip(headers: Headers) -> bool:
-    found = ",".join(headers.getlist("Accept-Encoding"))
-    return bool(found) and parse_accept_header(found, Accept).quality("gzip") > 0
 
 
 def _require_acceptable(headers: Headers) -> None:

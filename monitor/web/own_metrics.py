@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import psutil
 
 import monitor
+from monitor.errors import MonitorError
 from monitor.web.exposition import Family
 from monitor.web.services import Services
 
@@ -52,6 +53,12 @@ def _stream(services: Services) -> tuple[Family, ...]:
     )
     return (
         Family.single(
+            "monitor_connections_refused_total",
+            "Connections closed unheard, because there were too many.",
+            "counter",
+            services.connections.refused_total,
+        ),
+        Family.single(
             "monitor_stream_readers", "Open streams.", "gauge", services.hub.client_count
         ),
         *(
@@ -68,7 +75,10 @@ def _stream(services: Services) -> tuple[Family, ...]:
 
 
 async def _log(services: Services) -> tuple[Family, ...]:
-    last = await services.log.last()
+    try:
+        last = await services.log.last()
+    except MonitorError:
+        return ()  # the other figures matter the more
     return (Family.single("monitor_log_last_position", "The log's end.", "gauge", last),)
 
 

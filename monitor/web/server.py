@@ -15,8 +15,8 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework
 
 from monitor.errors import StartError
+from monitor.web.asgi import Application
 from monitor.web.connections import Connections
-from monitor.web.edge import Application
 
 BACKLOG = 4_096
 """Connections waiting to be accepted: a reconnect storm must not be refused (STREAM 3.4)."""

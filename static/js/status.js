@@ -45,6 +45,8 @@ export class Statuses {
     /** Hosts that said something newer while the list was on its way. */
     this.newer = new Set();
     this.asking = false;
+    /** Whether more was missed while the list was on its way. */
+    this.again = false;
   }
 
   /** @param {{host: string, status: string, timestamp: string}} update */
@@ -54,6 +56,7 @@ export class Statuses {
   }
 
   async mend() {
+    this.again = this.asking;
     if (this.asking || this.signal.aborted) return;
     this.asking = true;
     this.newer.clear();
@@ -69,6 +72,7 @@ export class Statuses {
       setTimeout(() => this.mend(), RETRY_MS);
     } finally {
       this.asking = false;
+      if (this.again) this.mend();
     }
   }
 }

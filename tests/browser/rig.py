@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
-from monitor.model import Frame, Row, Schema, Snapshot
+from monitor.model import Frame, HostStatus, Row, Schema, Snapshot
 from monitor.pipeline import Pipeline
 from monitor.store.memory import MemoryStore
 from monitor.stream.hub import EventPublisher
@@ -55,6 +55,12 @@ class Rig:
 
     async def _label(self, host: str, labels: Mapping[str, str]) -> None:
         self.state.label(host, labels)
+
+    def know(self, *hosts: str) -> None:
+        """Hosts that are up already, so that nothing is logged of their first frames."""
+        for name in hosts:
+            self.state.label(name, {})
+            self.state.hosts[name].status = HostStatus.UP
 
     async def send(
         self,

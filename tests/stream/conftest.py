@@ -22,6 +22,7 @@ async def no_reader_stays() -> AsyncIterator[None]:
 async def rig() -> AsyncIterator[Rig]:
     """A server of two hosts, of which nothing has been logged."""
     made = Rig("web-1")
+    made.know("web-1", "web-2")
     async with made.serving() as running:
         for host in ("web-1", "web-2"):
             await made.send({CPU: 0.25, "system.memory.utilization": 0.5}, host=host)

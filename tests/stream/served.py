@@ -33,6 +33,7 @@ async def serve(options: dict[str, float]) -> None:
     ending = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ending.set)
     rig = Rig("web-1")
+    rig.know("web-1")
 
     async def burst() -> None:
         for number in range(int(options.get("events", 0))):

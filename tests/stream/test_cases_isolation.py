@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.errors import Unavailable
 from monitor.stream.reader import SSEClient
 from monitor.web.config import Limits
 from tests.browser.rig import Rig
@@ -224,6 +225,49 @@ async def test_case_33_so_has_the_server_altogether() -> None:
         assert rig.hub.counters.refusals_total == 2
         assert rig.hub.client_count == 4
         await close_all()
+
+
+async def test_case_33_a_crowd_that_comes_at_once_finds_no_more_places_than_there_are() -> None:
+    rig = Rig("web-1")
+    rig.services = replace(rig.services, limits=Limits(most_connections=100, most_per_address=5))
+    async with rig.serving():
+        here = f"{rig.log.epoch}-0"
+        readers = await at_once(
+            *(Reader.open(rig.url, stream("alerts"), last_event_id=here) for _ in range(40))
+        )
+        statuses = [reader.status for reader in readers]
+        assert (statuses.count(200), statuses.count(429)) == (5, 35)
+        for reader in readers:
+            reader.close()
+        await eventually(lambda: rig.hub.client_count == 0)
+        again = await Reader.open(rig.url, stream("alerts"))
+        assert (await again.message()).type == "connected"
+        await close_all()
+
+
+async def test_while_the_log_is_busy_a_browser_is_told_to_come_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(*_: object) -> None:
+        raise Unavailable("too many wait for the log", code="log_busy")
+
+    monkeypatch.setattr(rig.log, "read", busy)
+    here = f"{rig.log.epoch}-0"
+    script = await Reader.open(rig.url, stream("alerts"), last_event_id=here)
+    assert script.status == 503
+    assert int(script.headers["retry-after"]) > 0
+    browser = await Reader.open(
+        rig.url, stream("alerts"), last_event_id=here, sec_fetch_mode="cors"
+    )
+    assert browser.status == 200
+    assert 5_000 <= Block.parsed((await browser.body()).decode().strip()).retry <= 30_000
+    polled = await Reader.open(
+        rig.url, stream("alerts", follow="0"), last_event_id=here, sec_fetch_mode="cors"
+    )
+    assert polled.status == 503
+    monkeypatch.undo()
+    reader = await Reader.open(rig.url, stream("alerts"), last_event_id=here)
+    assert (await reader.message()).type == "connected"
 
 
 @pytest.mark.parametrize("target", ["/healthz", stream("alerts", follow="0"), stream("nonsense")])

@@ -115,6 +115,7 @@ async def require_one_gap(rig: Rig, reader: Reader, from_: str | None) -> None:
 
 async def test_case_15_a_position_older_than_the_log_is_one_gap() -> None:
     rig = Rig("web-1")
+    rig.know("web-1")
     rig.log = MemoryLog(most_events=100)
     rig.hub._log = rig.hub._delivery.replay._log = rig.log
     rig.hub._speech._epoch = lambda: rig.log.epoch
@@ -374,6 +375,7 @@ async def test_a_reader_that_paused_through_a_burst_gets_all_of_it_once_and_in_o
 
 async def test_a_reader_of_64_topics_hears_each_event_once(rig: Rig) -> None:
     hosts = [f"host-{number}" for number in range(61)]
+    rig.know(*hosts)
     for host in hosts:
         await rig.send({CPU: 0.5}, host=host)
     topics = ["fleet", "alerts", "log", *(f"host:{host}" for host in hosts)]

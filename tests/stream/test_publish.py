@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from monitor.model import Event, EventType
 from monitor.stream import delivery
 from monitor.stream import hub as hub_module
 from monitor.stream.hub import EventPublisher
+from tests.frames import frame
 from tests.stream.test_hub import Reader, Stand, read, stand
 
 __all__ = ["stand"]
@@ -196,3 +198,75 @@ async def test_a_quiet_readers_position_is_advanced_by_an_id_alone(
     await stand.happen(count=7)
     assert await reader.block() == f"id: {stand.log.epoch}-7"
     assert await reader.block() == ":"
+
+
+async def test_readers_of_large_state_are_told_positions_too(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must be so although each large flush puts all of them behind for a moment."""
+    monkeypatch.setattr(hub_module, "HEARTBEAT_SECONDS", 0.4)
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "PIECE_BYTES", 512)
+    await stand.hub.stop()
+    stand.hub = EventPublisher(stand.log, stand.state, lambda: 1.0)
+    await stand.hub.start()
+    reader = await read(stand, "host:web-1")
+    await reader.message()
+    blocks: list[str] = []
+
+    async def listen() -> None:
+        while f"id: {stand.log.epoch}-9" not in blocks:
+            blocks.append(await reader.block())
+
+    listening = asyncio.create_task(listen())
+    for at in range(40):
+        values = {f"metric_{number}": number / 3 + at for number in range(100)}
+        stand.state.fold(frame(at + 1, values), [], at)
+        stand.hub.offer()
+        if at < 9:
+            await stand.happen(host="web-2")
+        await asyncio.sleep(0.06)
+        if listening.done():
+            break
+    await asyncio.wait_for(listening, 2)
+
+
+async def test_goodbye_is_said_although_the_newest_state_cannot_be(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = await read(stand, "host:web-1")
+    await reader.message()
+    stand.fold(1, a=1)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(stand.hub._state, "changes", fail)
+    await stand.hub.stop()
+    kind, _, data = await reader.message()
+    assert (kind, data["reason"]) == ("disconnected", "shutdown")
+    assert "was not sent" in caplog.text
+
+
+async def test_a_page_of_the_log_is_made_once_for_readers_at_one_position(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.happen(count=30)
+    await stand.hub.stop()
+    monkeypatch.setattr(hub_module, "MOST_EVENTS", 1)
+    stand.hub = EventPublisher(stand.log, stand.state, lambda: 1.0)
+    await stand.hub.start()
+    made: list[int] = []
+    original = stand.hub._delivery._page
+
+    def counted(events: list[Event]) -> object:
+        made.append(len(events))
+        return original(events)
+
+    monkeypatch.setattr(stand.hub._delivery.replay, "_made", counted)
+    readers = [await read(stand, "log", after=f"{stand.log.epoch}-0") for _ in range(20)]
+    waiting = [asyncio.create_task(reader.messages(31)) for reader in readers]
+    for found in await asyncio.gather(*waiting):
+        assert [data["n"] for kind, _, data in found if kind == "host_update"] == list(range(1, 31))
+    assert len(made) == 1
+    assert not stand.hub._delivery.replay._pages, "nobody waits, so nothing is kept"
