@@ -26,6 +26,10 @@ LABELS = "labels/"
 PAGE_EVENTS = 1_000
 """What one read of the log brings at the start."""
 
+MOST_FOLDED = 100_000
+"""Events that are folded in at the start, under a second's worth.  The checkpoint is never further
+behind, unless it was lost; then a server that is soon back matters more than old hosts."""
+
 MOST_UNCOMPRESSED_BYTES = 64 * 1024 * 1024
 """No roster of ours is larger; a value that says so was not written by us."""
 
@@ -62,6 +66,11 @@ class Roster:
         hosts = _decoded(found.state)
         position = found.positions.get("log", 0)
         last = await self._log.last()
+        if last - position > MOST_FOLDED:
+            logger.warning(
+                "hosts that changed before position %d are forgotten", last - MOST_FOLDED
+            )
+            position = last - MOST_FOLDED
         while position < last:
             try:
                 events, position, _ = await self._log.read(

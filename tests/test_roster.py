@@ -178,6 +178,19 @@ async def test_trimmed_events_do_not_keep_a_server_from_starting() -> None:
     assert len(again._kept) == 3
 
 
+async def test_without_a_checkpoint_only_the_newest_of_a_long_log_is_folded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(roster, "MOST_FOLDED", 3)
+    stand = Stand()
+    server = await stand.server()
+    for number in range(9):
+        await server.frame(f"web-{number}")
+    again = await stand.server()
+    assert sorted(again.statuses()) == ["web-6", "web-7", "web-8"]
+    assert "forgotten" in caplog.text
+
+
 async def test_a_checkpoint_that_cannot_be_read_is_made_anew_from_the_log() -> None:
     stand = Stand()
     first = await stand.server()
