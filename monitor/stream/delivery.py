@@ -235,7 +235,10 @@ class Delivery:
         return self.block(b"".join([self._speech.logged(event).encoded for event in events]))
 
     def newest(self, topic: str) -> list[Block]:
-        """A topic's whole state, shared by all who ask before it changes."""
+        """A topic's whole state as it is now, shared by all who ask before it changes."""
+        known = self._owed.get((topic, 0))
+        if known is not None and self._state.has_changed(topic, known[0]):
+            del self._owed[topic, 0]
         return self._changes(topic, 0)[1]
 
     def _arrived(self, client: SSEClient, page: Block, position: int) -> None:

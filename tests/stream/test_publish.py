@@ -270,3 +270,10 @@ async def test_a_page_of_the_log_is_made_once_for_readers_at_one_position(
         assert [data["n"] for kind, _, data in found if kind == "host_update"] == list(range(1, 31))
     assert len(made) == 1
     assert not stand.hub._delivery.replay._pages, "nobody waits, so nothing is kept"
+
+
+async def test_who_asks_once_gets_the_state_as_it_is_at_that_moment(stand: Stand) -> None:
+    for at in range(1, 5):
+        stand.fold(at, a=at)
+        client = await stand.hub.subscribe(frozenset({"host:web-1", "fleet"}))
+        assert f'"a":{at}.0' in (await stand.hub.once(client)).decode()
