@@ -57,9 +57,7 @@ class Pipeline:
 
         The store has all of them before any is folded.
         """
-        await self._store.append(frames)
-        for snapshot in snapshots:
-            await self._store.put_snapshot(snapshot)
+        await self._store.append(frames, snapshots)
         now = self._clock()
         folded = False
         for number, frame in enumerate(frames, 1):

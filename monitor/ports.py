@@ -49,12 +49,15 @@ class Buckets:
 
     `starts` are the buckets' first instants in unix seconds, ascending and `step_seconds`
     apart.  Each series has `minimum`, `average` and `maximum`, one value a bucket, NaN where
-    nothing was observed.
+    nothing was observed.  `source_seconds` is the resolution of what was read, 0 where every
+    frame itself was; `losses` are the gaps that are no silence of a host.
     """
 
     starts: NDArray[np.float64]
     step_seconds: float
     series: tuple[SeriesBuckets, ...]
+    source_seconds: float = 0.0
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,34 @@ class SeriesBuckets:
     maximum: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A stretch of a host's history, [start, end), that the store had and cannot give."""
+
+    host: str
+    start: float
+    end: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWarning:
+    """Something about a store that its operator should know, under a stable code."""
+
+    code: str
+    text: str
+
+
 class SeriesStore(Protocol):
     """Frames in, ranges out.  A frame is identified by (host, at)."""
 
-    async def append(self, frames: Sequence[Frame]) -> None:
-        """Keep these frames.  On return they are as durable as this store can make them."""
+    async def append(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Keep these frames and tables, all or none, in whatever order they come.
+
+        On return they are as durable as this store can make them.  A frame that is stored
+        twice is stored once; a second one of the same instant adds the keys that the first
+        lacked.  Raises `monitor.errors.Unavailable` where nothing was stored.
+        """
 
     async def range(
         self,
@@ -85,11 +111,8 @@ class SeriesStore(Protocol):
         """At most `points` buckets over [start, end) of these series: pairs of host and KEY.
 
         Counters come as rates per second unless `raw`.  A KEY that a host never had comes as
-        absent throughout.
+        absent throughout.  It is read beside the event loop, and cancelling it ends the work.
         """
-
-    async def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep this table."""
 
     async def snapshot_at(self, host: str, kind: str, at: float) -> Snapshot | None:
         """The newest table of this kind not after `at`, or none."""
@@ -97,8 +120,17 @@ class SeriesStore(Protocol):
     async def series(self, host: str) -> tuple[str, ...]:
         """Every KEY that this host has in the store, sorted."""
 
+    async def trim(self, now: float) -> int:
+        """Let go of what has been kept long enough at `now`, gently; how many bytes went."""
+
+    def oldest_accepted(self, now: float) -> float:
+        """Frames from before this instant would be let go of at once."""
+
+    def warnings(self) -> tuple[StoreWarning, ...]:
+        """What its operator should know of it now; empty where all is well."""
+
     async def close(self) -> None:
-        """Give back what is held."""
+        """Give back what is held; appends that were begun are finished."""
 
 
 MOST_EVENTS_AT_ONCE = 1_000

@@ -24,7 +24,7 @@ from monitor.core.series import (
     rates,
 )
 from monitor.model import Frame, Schema, SeriesKey, Snapshot
-from monitor.ports import Buckets, SeriesBuckets
+from monitor.ports import Buckets, SeriesBuckets, StoreWarning
 
 MOST_BYTES = 24 * 1024 * 1024
 """All blocks together; 370 series at 1 s last more than two hours."""
@@ -157,12 +157,14 @@ class MemoryStore:
         self._blocks: dict[str, deque[_Block]] = {}
         self._snapshots: dict[tuple[str, str], deque[Snapshot]] = {}
 
-    async def append(self, frames: Sequence[Frame]) -> None:
-        """Keep these frames, in whatever order they come."""
+    async def append(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Keep these frames and tables, in whatever order they come."""
         for frame in frames:
             blocks = self._blocks.setdefault(frame.host, deque())
             self._block_for(blocks, frame).add(frame)
             self._forget(blocks, frame.at - LONGEST_SECONDS)
+        for snapshot in snapshots:
+            self._put(snapshot)
 
     def _block_for(self, blocks: deque[_Block], frame: Frame) -> _Block:
         # What comes late has a block of its own beside the one that what comes in time goes on in.
@@ -201,8 +203,7 @@ class MemoryStore:
         blocks = {host: tuple(self._blocks.get(host, ())) for host, _ in series}
         return await asyncio.to_thread(_cut, blocks, tuple(series), start, end, points, raw)
 
-    async def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep this table; the oldest of its kind goes when there are too many."""
+    def _put(self, snapshot: Snapshot) -> None:
         kept = self._snapshots.setdefault(
             (snapshot.host, snapshot.kind), deque(maxlen=MOST_SNAPSHOTS)
         )
@@ -219,6 +220,19 @@ class MemoryStore:
         """Every KEY that this host has, sorted."""
         schemas = {id(block.schema): block.schema for block in self._blocks.get(host, ())}
         return tuple(sorted({text for schema in schemas.values() for text in schema.texts}))
+
+    async def trim(self, now: float) -> int:
+        """Nothing goes then: it goes as frames come."""
+        del now
+        return 0
+
+    def oldest_accepted(self, now: float) -> float:
+        """Frames from before this instant would be let go of at once."""
+        return now - LONGEST_SECONDS
+
+    def warnings(self) -> tuple[StoreWarning, ...]:
+        """There is nothing to say of it."""
+        return ()
 
     async def close(self) -> None:
         """Nothing is held."""

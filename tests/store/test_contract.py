@@ -105,7 +105,7 @@ async def test_hosts_are_kept_apart(store: SeriesStore) -> None:
 
 async def test_a_table_is_found_by_the_instant(store: SeriesStore) -> None:
     for at in (100.0, 110.0):
-        await store.put_snapshot(snapshot(at, "processes", {"pid": int(at)}))
+        await store.append([], [snapshot(at, "processes", {"pid": int(at)})])
     assert await store.snapshot_at("web-1", "processes", 99) is None
     for at, pid in ((100, 100), (109.9, 100), (110, 110), (500, 110)):
         found = await store.snapshot_at("web-1", "processes", at)
