@@ -15,9 +15,10 @@ import apsw
 
 from monitor.log import event_table, lives, marker, opening, registry_table
 from monitor.log.records import key_text, records, text, value_bytes
-from monitor.log.transactions import begun, refusal, roll_back, viewed
+from monitor.log.voice import VOICE
 from monitor.model import Event
 from monitor.ports import Entry, Unknown
+from monitor.sqlite.transactions import begun, roll_back, viewed
 
 _T = TypeVar("_T")
 
@@ -120,19 +121,19 @@ class Database:
             with begun(self.connection):
                 result = work(self.connection)
         except (apsw.Error, UnicodeDecodeError) as error:
-            raise refusal(error) from error
+            raise VOICE.refusal(error) from error
         try:
             self.connection.execute("COMMIT")
         except apsw.Error as error:
             roll_back(self.connection)
             if isinstance(error, apsw.FullError):
-                raise refusal(error) from error
+                raise VOICE.refusal(error) from error
             raise Unknown(str(error)) from error
         return result
 
     def read(self, work: Callable[[apsw.Connection], _T]) -> _T:
         """Do something over one unchanging view of the file.  Raises `Unavailable`."""
-        return viewed(self.connection, work)
+        return viewed(self.connection, work, VOICE)
 
 
 def renew_epoch(folder: Path) -> str:

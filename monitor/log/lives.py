@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 
 from monitor.log import event_table, marker
-from monitor.log.transactions import begun, roll_back
+from monitor.sqlite.transactions import begun, roll_back
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,7 @@ store is the one that it was is for `monitor.log.lives`.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import secrets
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -19,16 +14,11 @@ import apsw
 from monitor.errors import StartError
 from monitor.log import lives, marker
 from monitor.log.schema import APPLICATION_ID, STEPS
-from monitor.log.transactions import DAMAGE, roll_back
+from monitor.sqlite.connecting import ELSEWHERE, alone, connected, require_sqlite, set_wal, size
+from monitor.sqlite.transactions import DAMAGE, roll_back
 
 NAME = "log.db"
 """The file in the data directory; ``-wal`` and ``-shm`` beside it belong to it."""
-
-OLDEST_SQLITE = (3, 51, 3)
-"""Before this, a WAL with several connections could corrupt its database."""
-
-BUSY_SECONDS = 5.0
-"""How long another process may hold the file: a command's writes take milliseconds."""
 
 CACHE_KIB = 16 * 1024
 """Pages that one connection keeps in memory."""
@@ -36,8 +26,13 @@ CACHE_KIB = 16 * 1024
 WAL_KEPT_BYTES = 32 * 1024 * 1024
 """The write-ahead log is cut to this after it was longer."""
 
-ELSEWHERE = ", or name another data directory with --data"
-"""What an operator can always do."""
+PRAGMAS = (
+    f"cache_size = -{CACHE_KIB}",
+    f"journal_size_limit = {WAL_KEPT_BYTES}",
+    # What is erased is overwritten and not only let go.
+    "secure_delete = ON",
+)
+"""What holds for this file beside what holds for each of ours."""
 
 
 def opened(folder: Path) -> tuple[apsw.Connection, str]:
@@ -45,14 +40,14 @@ def opened(folder: Path) -> tuple[apsw.Connection, str]:
     require_sqlite(apsw.sqlite_lib_version())
     path, has_wal = folder / NAME, False
     try:
-        with _alone(folder):
+        with alone(folder, path):
             there, said = marker.read(folder)
             _require_file(path, there)
-            has_wal = _size(path.with_name(f"{NAME}-wal")) > 0
+            has_wal = size(path.with_name(f"{NAME}-wal")) > 0
             connection = _connected(path)
             try:
                 _migrate(connection, path, said)
-                _set_wal(connection)
+                set_wal(connection, "the log")
                 return connection, lives.begin(connection, folder, said, has_wal)
             except BaseException:
                 connection.close()
@@ -77,77 +72,22 @@ def reading(folder: Path) -> apsw.Connection:
     return connection
 
 
-def require_sqlite(version: str) -> None:
-    """Raise `StartError` unless this version of SQLite is safe for us."""
-    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
-        needed = ".".join(str(part) for part in OLDEST_SQLITE)
-        detail = f"SQLite {version} can corrupt the log; install an apsw that brings {needed}"
-        raise StartError(detail)
-
-
 def _require_file(path: Path, marked: bool) -> None:
     """Raise `StartError` where there was a store and now there is none, or an empty file.
 
     The file is not opened: closing it would let go of the locks that this process has on it.
     """
-    size = _size(path)
-    if size <= 0 and marked:
-        what = "has been emptied" if size == 0 else "has vanished"
+    there = size(path)
+    if there <= 0 and marked:
+        what = "has been emptied" if there == 0 else "has vanished"
         raise StartError(
             f"{path} {what}; put it back from a backup, or remove what is left of it and "
             f"{path.with_name(marker.NAME)} to begin with an empty log"
         )
 
 
-def _size(path: Path) -> int:
-    """How many bytes a file has, or -1 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time opens the store, so that two do not both renew its epoch."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise StartError(f"another process is opening {folder / NAME}") from None
-                time.sleep(0.01)
-            else:
-                break
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _connected(path: Path) -> apsw.Connection:
-    # Made here, so that nobody else may read it whatever the umask says.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
-    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
-    for pragma in (
-        "synchronous = FULL",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-        "temp_store = MEMORY",
-        f"cache_size = -{CACHE_KIB}",
-        f"journal_size_limit = {WAL_KEPT_BYTES}",
-        # What is erased is overwritten and not only let go.
-        "secure_delete = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+    return connected(path, PRAGMAS)
 
 
 def _migrate(connection: apsw.Connection, path: Path, said: marker.Said | None) -> None:
@@ -193,20 +133,3 @@ def _require_instance(connection: apsw.Connection, path: Path, said: marker.Said
             f"{path} is not the store that belongs to this data directory; put that "
             f"one back, or remove {path.with_name(marker.NAME)} to go on with this one"
         )
-
-
-def _set_wal(connection: apsw.Connection) -> None:
-    """Switch to a write-ahead log, once in a file's life; SQLite does not wait for others here."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            mode = connection.pragma("journal_mode", "wal")
-        except apsw.BusyError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-        else:
-            if mode != "wal":
-                detail = "the data directory is on a file system that cannot hold the log"
-                raise StartError(f"{detail}{ELSEWHERE}")
-            return

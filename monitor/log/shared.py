@@ -22,9 +22,10 @@ from monitor.log import event_table, registry_table
 from monitor.log.database import Database
 from monitor.log.event_table import Appended
 from monitor.log.opening import reading
-from monitor.log.transactions import viewed
-from monitor.log.writer import Writer
+from monitor.log.voice import VOICE
+from monitor.log.writer import LogWriter
 from monitor.model import Event
+from monitor.sqlite.transactions import viewed
 
 POLL_SECONDS = 0.2
 """How often other processes' commits are looked for: well within the promised 500 ms."""
@@ -62,7 +63,7 @@ class SharedFile:
         self._folder = folder
         self.epoch = database.epoch
         self.closed = False
-        self.writer = Writer(database, self._committed)
+        self.writer = LogWriter(database, self._committed)
         self._database = database
         self._reader = reader
         self._threads = threads
@@ -96,13 +97,13 @@ class SharedFile:
     async def read(self, work: Callable[[apsw.Connection], _T]) -> _T:
         """Look at one unchanging view of the file.  Raises `Unavailable`."""
         if self._faces == 0:
-            raise Unavailable("the log is closed", code="log_closed")
+            raise VOICE.closed()
         if self._reads >= MOST_READS:
             raise Unavailable("too many wait for the log; try again", code="log_busy")
         self._reads += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, viewed, self._reader, work)
+            return await loop.run_in_executor(self._threads, viewed, self._reader, work, VOICE)
         finally:
             self._reads -= 1
 

@@ -20,6 +20,8 @@ from monitor.log.database import Database
 from monitor.log.sqlite import SqliteLog, SqliteRegistry, open_log
 from monitor.model import RetentionClass
 from monitor.ports import Conflict, Gap, Unknown
+from monitor.sqlite import writer as grouping
+from monitor.sqlite.connecting import require_sqlite
 from tests.log.logs import event, names, of
 
 
@@ -269,12 +271,12 @@ def test_an_empty_file_without_a_marker_is_a_start_that_was_cut_short(tmp_path: 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.7.17"])
 def test_an_sqlite_that_corrupts_is_refused(version: str) -> None:
     with pytest.raises(StartError, match=r"3\.51\.3"):
-        opening.require_sqlite(version)
+        require_sqlite(version)
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.54.1", "4.0"])
 def test_an_sqlite_that_is_mended_is_taken(version: str) -> None:
-    opening.require_sqlite(version)
+    require_sqlite(version)
 
 
 def test_a_connection_is_durable_and_trusts_no_schema(tmp_path: Path) -> None:
@@ -400,7 +402,7 @@ async def test_closing_finishes_what_was_begun_and_takes_nothing_more(tmp_path: 
 async def test_more_than_may_wait_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", 10)
+    monkeypatch.setattr(grouping, "MOST_WAITING", 10)
     async with opened(tmp_path) as (log, _):
         with held_by_another(tmp_path):
             waiting = [asyncio.create_task(log.append([event(str(n))])) for n in range(20)]
