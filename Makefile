@@ -50,7 +50,8 @@ format: dev-environment
 	@$(bin)/ruff check --quiet --fix-only .
 	@$(bin)/ruff format .
 
-bench: dev-environment browser-packages servers
+bench: dev-environment browser-packages
+	@sh tools/servers.sh bench
 	@$(bin)/python -m bench $(ARGS)
 
 dist: dev-environment browser-packages

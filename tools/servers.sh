@@ -1,54 +1,84 @@
 #!/bin/sh
-# Fetches Debian's nginx with nchan for tests and benches, and unpacks it below .cache/servers:
-# nothing is installed, nothing runs as a service, and no rights are needed.
+# Fetches the servers of Debian that tests and benches lean on, and unpacks each below
+# .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
-# What stands there is kept while the list below is what it was made from.  Where it cannot be
-# fetched, one line says so and the others go on; with CI=true the tests that want it fail.
+#   servers.sh          nginx with nchan
+#   servers.sh bench    also what only benches compare with, 180 MB: VictoriaMetrics, Prometheus
+#
+# What stands there is kept while the list below is what it was made from.  Of what cannot be
+# fetched one line says so and the others go on; with CI=true the tests that want it fail.
 set -eu
 
-PACKAGES="nginx nginx-common libnginx-mod-nchan"
-
 cd "$(dirname "$0")/.."
-home=.cache/servers
-stamp=$home/.stamp
-[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$PACKAGES" ] && exit 0
-
-missing=
-for tool in apt-get dpkg-deb ldd; do
-    command -v "$tool" >/dev/null || missing="$missing $tool"
-done
-if [ -n "$missing" ]; then
-    echo "nginx cannot be fetched for tests and benches: this machine has no$missing" >&2
-    exit 0
-fi
-
-echo "fetching $PACKAGES" >&2
-mkdir -p .cache
-fresh=$(mktemp -d .cache/servers-XXXXXX)
-trap 'rm -rf "$fresh"' EXIT
-mkdir -p "$fresh/lists/partial" "$fresh/debs/partial" "$fresh/root"
-fresh=$(cd "$fresh" && pwd)
+cache=.cache/servers
 log=$(pwd)/.cache/servers.log
+logged=
+
+# What a server is called, where it goes, who wants it, its programs, its packages.  Names are
+# words of ours, to be split.
+server() {
+    name=$1 home=$2 users=$3 programs=$4 packages=$5
+    stamp=$home/.stamp
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$packages" ] && return
+    missing=
+    for tool in apt-get dpkg-deb ldd; do
+        command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
+    if [ -n "$missing" ]; then
+        echo "$name cannot be fetched for $users: this machine has no$missing" >&2
+        return
+    fi
+    echo "fetching $packages" >&2
+    mkdir -p .cache
+    [ -n "$logged" ] || : >"$log"
+    logged=yes
+    # In a process of its own: its folder goes when it ends, however it ends.
+    (made)
+}
+
+made() {
+    fresh=$(mktemp -d .cache/servers-XXXXXX)
+    trap 'rm -rf "$fresh"' EXIT
+    mkdir -p "$fresh/lists/partial" "$fresh/debs/partial" "$fresh/root"
+    fresh=$(cd "$fresh" && pwd)
+    printf '%s\n' "$name" >>"$log"
+    if ! { fetch $packages && unpack; }; then
+        echo "$name could not be fetched for $users: $log says why" >&2
+        return
+    fi
+    if lacks >>"$log"; then
+        # A minimal system: the libraries among what they lean on, save the C library, which
+        # the system's own loader belongs to, and those of browsers.
+        wanted=$(grep -E '^(lib|zlib)' "$fresh/depends" | grep -Ev '^(libc6$|libjs-)' | sort -u)
+        if ! { fetch $wanted && unpack; } || lacks >>"$log"; then
+            echo "$name lacks libraries on this machine: $log says which" >&2
+            return
+        fi
+    fi
+    printf '%s\n' "$packages" >"$fresh/root/.stamp"
+    rm -rf "$home"
+    mkdir -p "$(dirname "$home")"
+    mv "$fresh/root" "$home"
+}
 
 # The machine's own lists are tried first; they may be missing or too old, and only root may
 # renew them, so a second try uses lists of ours.
-cat >"$fresh/own.conf" <<END
+fetch() {
+    download "$@" && return
+    cat >"$fresh/own.conf" <<END
 Dir::State::Lists "$fresh/lists";
 Dir::Cache::Archives "$fresh/debs";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "";
 END
-
-download() {
-    (cd "$fresh/debs" && apt-get -qq -o APT::Sandbox::User= download "$@") >>"$log" 2>&1
-}
-fetch() {
-    download "$@" && return
     [ "${APT_CONFIG:-}" != "$fresh/own.conf" ] || return
     APT_CONFIG=$fresh/own.conf
     export APT_CONFIG
     apt-get -qq update >>"$log" 2>&1 && download "$@"
+}
+download() {
+    (cd "$fresh/debs" && apt-get -qq -o APT::Sandbox::User= download "$@") >>"$log" 2>&1
 }
 unpack() {
     for deb in "$fresh"/debs/*.deb; do
@@ -59,28 +89,15 @@ unpack() {
     done
 }
 lacks() {
-    LD_LIBRARY_PATH=$(find "$fresh/root" -name '*.so*' -exec dirname {} + | sort -u |
-        paste -s -d : -) \
-        ldd "$fresh/root/usr/sbin/nginx" "$fresh"/root/usr/lib/nginx/modules/*.so 2>&1 |
-        grep 'not found'
+    libraries=$(find "$fresh/root" -name '*.so*' -exec dirname {} + | sort -u | paste -s -d : -)
+    for program in $programs; do
+        LD_LIBRARY_PATH=$libraries ldd "$fresh/root"/$program 2>&1
+    done | grep 'not found'
 }
 
-: >"$log"
-# Here and below names are words of ours, to be split.
-if ! { fetch $PACKAGES && unpack; }; then
-    echo "nginx could not be fetched for tests and benches: $log says why" >&2
-    exit 0
-fi
-if lacks >>"$log"; then
-    # A minimal system: the libraries among what they lean on, save the C library, which the
-    # system's own loader belongs to.
-    wanted=$(grep -E '^(lib|zlib)' "$fresh/depends" | grep -v '^libc6$' | sort -u)
-    if ! { fetch $wanted && unpack; } ||
-        lacks >>"$log"; then
-        echo "nginx lacks libraries on this machine: $log says which" >&2
-        exit 0
-    fi
-fi
-printf '%s\n' "$PACKAGES" >"$fresh/root/.stamp"
-rm -rf "$home"
-mv "$fresh/root" "$home"
+server nginx "$cache" "tests and benches" "usr/sbin/nginx usr/lib/nginx/modules/*.so" \
+    "nginx nginx-common libnginx-mod-nchan"
+[ "${1:-}" = bench ] || exit 0
+# Below nginx's own folder: where that is made anew, so are these.
+server VictoriaMetrics "$cache/victoria-metrics" benches usr/bin/victoria-metrics victoria-metrics
+server Prometheus "$cache/prometheus" benches "usr/bin/prometheus usr/bin/promtool" prometheus

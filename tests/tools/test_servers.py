@@ -15,9 +15,9 @@ from tests import nginx
 from tests.serving import ROOT
 
 
-def fetch(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def fetch(checkout: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["/bin/sh", str(checkout / "tools" / "servers.sh")],
+        ["/bin/sh", str(checkout / "tools" / "servers.sh"), *words],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -71,6 +71,47 @@ def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
     )
     assert "no such package" in log.read_text()
     assert [path.name for path in log.parent.iterdir()] == ["servers.log"]
+
+
+def test_of_what_benches_want_each_that_is_missing_is_one_line(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """It must be that the others are there nevertheless, and are not asked for again."""
+    package = tmp_path / "package"
+    for program in ("prometheus", "promtool"):
+        (package / "usr" / "bin").mkdir(parents=True, exist_ok=True)
+        shutil.copy("/bin/true", package / "usr" / "bin" / program)
+    (package / "DEBIAN").mkdir()
+    (package / "DEBIAN" / "control").write_text(
+        "Package: prometheus\nVersion: 1\nArchitecture: all\nMaintainer: nobody\n"
+        "Description: not the real one\nDepends: libjs-jquery, libc6\n"
+    )
+    built = ["dpkg-deb", "--build", str(package), str(tmp_path / "made.deb")]
+    subprocess.run(built, check=True, stdout=subprocess.DEVNULL)
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "apt-get").write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f"*'download prometheus') cp '{tmp_path / 'made.deb'}' . ;;\n"
+        "*) echo 'E: no such package'; exit 100 ;;\nesac\n"
+    )
+    (bin_ / "apt-get").chmod(0o755)
+    path = f"{bin_}:{os.environ['PATH']}"
+    log = checkout / ".cache" / "servers.log"
+
+    said = fetch(checkout, "bench", PATH=path)
+    assert (said.returncode, said.stderr.splitlines()) == (
+        0,
+        [
+            "fetching nginx nginx-common libnginx-mod-nchan",
+            f"nginx could not be fetched for tests and benches: {log} says why",
+            "fetching victoria-metrics",
+            f"VictoriaMetrics could not be fetched for benches: {log} says why",
+            "fetching prometheus",
+        ],
+    )
+    assert (checkout / ".cache" / "servers" / "prometheus" / "usr" / "bin" / "promtool").is_file()
+    assert "fetching prometheus" not in fetch(checkout, "bench", PATH=path).stderr
 
 
 @pytest.mark.usefixtures("fetched")
