@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from monitor.collect.config import CollectConfig, HostConfig, default_host_name
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config import Settings, default_data_dir, find, load, render
-from monitor.config.checking import check
+from monitor.config.checking import check, written_keys
 from monitor.config.files import Complaint, Document
 from monitor.core.quantity import Between, Bytes, Ratio
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
+from monitor.store.config import RetentionConfig
 from monitor.web.config import ServerConfig, parse_listen, require_loopback
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -66,12 +67,10 @@ def test_example_is_the_defaults(folder: Path) -> None:
     """It must be that the example loads, and that what it shows are the defaults."""
     found = load(EXAMPLE, cwd=folder)
     default = Settings()
-    assert (found.server, found.logging, found.host, found.collect) == (
-        default.server,
-        default.logging,
-        default.host,
-        default.collect,
-    )
+    rooms = ("server", "logging", "host", "collect", "retention")
+    assert {name: getattr(found, name) for name in rooms} == {
+        name: getattr(default, name) for name in rooms
+    }
 
 
 def test_example_is_complete(folder: Path) -> None:
@@ -85,8 +84,9 @@ def test_example_is_complete(folder: Path) -> None:
             ("logging", LoggingConfig),
             ("host", HostConfig),
             ("collect", CollectConfig),
+            ("retention", RetentionConfig),
         )
-        for key in room.__dataclass_fields__
+        for key in written_keys(room).values()
     }
     assert keys == {origin for origin in found.origins if origin.count(".") == 1}
     assert found.server.data_dir == folder / "data"
@@ -113,6 +113,13 @@ def test_everything_set(folder: Path) -> None:
         disabled = ["{COLLECTOR_NAMES[0]}"]
         root = "."
         command_lines = false
+        [retention]
+        raw = "1h"
+        10s = "2h"
+        1m = "1d"
+        15m = "1w"
+        2h = "10y"
+        size = "1.5GB"
         """,
     )
     assert found.server == ServerConfig(
@@ -126,8 +133,11 @@ def test_everything_set(folder: Path) -> None:
     assert found.collect == CollectConfig(
         interval=0.5, disabled=(COLLECTOR_NAMES[0],), root=folder, command_lines=False
     )
+    assert found.retention.ages == (3_600, 7_200, 86_400, 604_800, 315_360_000)
+    assert found.retention.size == 1_500_000_000
     assert found.files == (folder / "config.toml",)
     assert found.origins["collect.interval"] == "config.toml:14"
+    assert found.origins["retention.10s"] == "config.toml:20"
 
 
 def test_all_at_once(folder: Path) -> None:
@@ -164,7 +174,7 @@ above = 1
         "config.toml:8:32: collect.disabled[1]: expected text in quotes, got 7",
         "config.toml:9:1: collect.command_lines: expected true or false, got 1",
         "config.toml:10:2: rules: unknown key",
-        "config.toml:12:2: retension: unknown key",
+        'config.toml:12:2: retension: unknown key; did you mean "retention"?',
         'conf.d/a.toml:2:1: logging.format: expected "console" or "json", got "jason"',
         (
             'conf.d/a.toml:3:1: logging.level: expected "debug", "info", "warning" or "error",'
@@ -199,6 +209,18 @@ FAULTS = [
     ('[collect]\ninterval = "61m"', "2:1: collect.interval: expected 100ms to 1h, got 61m"),
     ("[collect]\ninterval = {}", "got a table"),
     ('[collect]\ndisabled = "cpu"', 'collect.disabled: expected a list, got "cpu"'),
+    ('[retention]\nraw = "0"', 'retention.raw: expected a duration such as "1s", got "0"'),
+    ('[retention]\nraw = "0s"', "2:1: retention.raw: expected 1h to 100y, got 0s"),
+    ('[retention]\n2h = "101y"', "2:1: retention.2h: expected 1h to 100y, got 101y"),
+    ('[retention]\nsize = "63MB"', "2:1: retention.size: expected 64MB to 1PB, got 63MB"),
+    ("[retention]\nsize = 20", 'retention.size: expected a size such as "20GB", got 20'),
+    ('[retention]\nten_seconds = "1d"', "2:1: retention.ten_seconds: unknown key"),
+    ('[retention]\n10 = "1d"', '2:1: retention.10: unknown key; did you mean "10s"?'),
+    (
+        '[retention]\n10s = "1d"',
+        'retention.10s: "10s" is kept for 1d, and the finer "raw" for 2d: make it at least as',
+    ),
+    ('[retention]\nraw = "30d"', '2:1: retention.raw: "10s" is kept for 2w, and the finer "raw"'),
     ("[collect]\ndisabled = [[]]", "collect.disabled[0]: expected text in quotes, got a list"),
     ("[collect]\nroot = 3", "collect.root: expected a path in quotes, got 3"),
     ('[collect]\nroot = "gone"', "collect.root: expected a folder that exists, got"),

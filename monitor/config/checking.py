@@ -20,7 +20,7 @@ import pydantic
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config.files import Complaint, Document
 from monitor.core import quantity
-from monitor.core.quantity import Between, Check, Quantity, shown
+from monitor.core.quantity import Between, Check, Quantity, Written, shown
 from monitor.core.toml_lines import KeyPath
 
 GUESS_CHARACTERS = 64
@@ -66,6 +66,16 @@ def sections(root: type) -> dict[str, type]:
     return {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
 
+def written_keys(room: type) -> dict[str, str]:
+    """The key of each field of a Config class, as files write it: the field's name, or its mark."""
+    hints = typing.get_type_hints(room, include_extras=True)
+    keys = {}
+    for field in fields(room):
+        marks = getattr(hints[field.name], "__metadata__", ())
+        keys[field.name] = next((m.key for m in marks if isinstance(m, Written)), field.name)
+    return keys
+
+
 def check(root: type, document: Document, complaints: list[Complaint]) -> dict[str, Any]:
     """One Config object a section; complaints are added for whatever is wrong."""
     rooms = sections(root)
@@ -91,8 +101,20 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
     for name, room in rooms.items():
         given = getattr(checked, name)
         set_fields = given.model_fields_set if given is not None else ()
-        values[name] = room(**{field: getattr(given, field) for field in set_fields})
+        keys = written_keys(room).items()
+        values[name] = room(**{f: getattr(given, key) for f, key in keys if key in set_fields})
+        _check_together(name, values[name], document, complaints)
     return values
+
+
+def _check_together(
+    section: str, values: Any, document: Document, complaints: list[Complaint]
+) -> None:
+    """Ask a room whether its keys agree; the fault is where the first of them was written."""
+    for keys, sentence in getattr(values, "faults", tuple)():
+        said = [key for key in keys if (section, key) in document.origins]
+        path = (section, (said or keys)[0])
+        complaints.append(Complaint(document.origin(path), path, sentence))
 
 
 def _check_disabled(document: Document, complaints: list[Complaint]) -> None:
@@ -122,7 +144,7 @@ def _model(room: type) -> type[pydantic.BaseModel]:
     """A pydantic model with the fields of a room's Config class, for checking only."""
     hints = typing.get_type_hints(room, include_extras=True)
     definitions: dict[str, Any] = {
-        field.name: (_validated(hints[field.name]), None) for field in fields(room)
+        key: (_validated(hints[name]), None) for name, key in written_keys(room).items()
     }
     return pydantic.create_model(
         room.__name__, __config__=pydantic.ConfigDict(extra="forbid"), **definitions
@@ -160,7 +182,7 @@ def _marked(base: Any, marks: list[Any]) -> Any:
             case Check():
                 result = Annotated[result, pydantic.AfterValidator(mark.read)]
             case _:
-                pass
+                pass  # the name that a key is written by says nothing of its value
     return result
 
 

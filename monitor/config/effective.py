@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from monitor.config.checking import sections
+from monitor.config.checking import sections, written_keys
 from monitor.config.files import printable
 from monitor.config.settings import Settings, default_data_dir
 from monitor.core import quantity
@@ -45,10 +45,10 @@ def render(settings: Settings) -> str:
     for name, room in sections(Settings).items():
         lines += ["", f"[{name}]"]
         hints = typing.get_type_hints(room, include_extras=True)
-        section = getattr(settings, name)
+        section, keys = getattr(settings, name), written_keys(room)
         for field in fields(room):
             value = getattr(section, field.name)
-            for path, text in _entries(field.name, value, hints[field.name]):
+            for path, text in _entries(keys[field.name], value, hints[field.name]):
                 origin = settings.origins.get(f"{name}.{path}", "default")
                 masked = MASK if _SECRET.search(path) and value is not None else text
                 lines.append(f"{_key(path, value)}{masked}  # {origin}")

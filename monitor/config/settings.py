@@ -13,6 +13,7 @@ from monitor.config.checking import check
 from monitor.config.files import Complaint, Origin, merged, printable
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
+from monitor.store.config import RetentionConfig
 from monitor.web.config import ServerConfig
 
 SYSTEM_CONFIG = Path("/etc/awoooi-monitor/config.toml")
@@ -30,6 +31,7 @@ class Settings:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     host: HostConfig = field(default_factory=HostConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
     files: tuple[Path, ...] = ()
     """The files that were read, in the order in which they were merged."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

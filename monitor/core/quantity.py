@@ -51,6 +51,13 @@ class Check:
     read: Callable[[Any], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A mark: the key as files write it, where that is no name in Python, such as ``10s``."""
+
+    key: str
+
+
 TEXT_CHARACTERS = 32
 """No quantity is longer; what is longer is refused unread."""
 
