@@ -1,8 +1,9 @@
-"""What this very program costs: its processor time, memory, descriptors and threads."""
+"""What this very program costs, and how long it has run: time, memory, descriptors, threads."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from monitor.collect.files import KeptFile, Root
@@ -10,6 +11,7 @@ from monitor.model import Reading, key
 
 _USER = key("process.cpu.time", state="user")
 _SYSTEM = key("process.cpu.time", state="system")
+_UPTIME = key("process.uptime", process="monitor")
 
 
 class Own:
@@ -24,6 +26,7 @@ class Own:
         self.note = ""
         self._stat = KeptFile("/proc/self/stat")
         self._page_bytes = os.sysconf("SC_PAGE_SIZE")
+        self._ticks = os.sysconf("SC_CLK_TCK")
 
     def collect(self, now: float) -> Reading:
         """Read it."""
@@ -31,6 +34,8 @@ class Own:
         raw = self._stat.read()
         fields = raw[raw.rfind(b")") + 2 :].split(None, 22)
         times = os.times()
+        # Both count from the host's boot, suspensions included.
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / self._ticks
         descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
         return Reading(
             {
@@ -40,6 +45,7 @@ class Own:
                 # One of them was the listing's own.
                 "process.open_file_descriptors": float(descriptors - 1),
                 "process.threads": float(int(fields[17])),
+                _UPTIME: max(0.0, age),
             }
         )
 

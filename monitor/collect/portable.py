@@ -103,7 +103,6 @@ class PortableSlow:
 
     def collect(self, now: float) -> Reading:
         """Ask psutil.  What a system does not have is left out."""
-        del now
         require_own(self._root)
         values = _filesystems()
         values["system.users.count"] = float(len({user.name for user in psutil.users()}))
@@ -113,6 +112,7 @@ class PortableSlow:
         values[key("process.cpu.time", state="system")] = spent.system
         values["process.memory.usage"] = float(self._own.memory_info().rss)
         values["process.threads"] = float(self._own.num_threads())
+        values[key("process.uptime", process="monitor")] = max(0.0, now - self._own.create_time())
         with contextlib.suppress(AttributeError, psutil.Error):
             values["process.open_file_descriptors"] = float(self._own.num_fds())
         return Reading(values)

@@ -354,6 +354,7 @@ METRICS: tuple[Metric, ...] = (
     _gauge("process.memory.usage", "By", _BYTES, "Resident memory of this program."),
     _gauge("process.open_file_descriptors", "{descriptor}", _NUMBER, "Descriptors it has open."),
     _gauge("process.threads", "{thread}", _NUMBER, "Threads of this program."),
+    _gauge("process.uptime", "s", Style.DURATION, "Time since a program started.", "process"),
 )
 
 CATALOG: dict[str, Metric] = {metric.name: metric for metric in METRICS}

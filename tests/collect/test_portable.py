@@ -39,6 +39,7 @@ LOOSE = {
     "process.memory.usage": 20e6,
     "process.open_file_descriptors": 30.0,
     "process.threads": 3.0,
+    "process.uptime": 1.5,
 }
 """How far apart two readings may be, in the metric's unit; other values within 1 %."""
 
