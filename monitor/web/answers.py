@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,22 +49,51 @@ class ProcessTable(msgspec.Struct, frozen=True):
     processes: list[dict[str, str | int | float | None]]
 
 
-class HistorySeries(msgspec.Struct, frozen=True):
-    """One series, a value a bucket, null where nothing was observed."""
+class HistorySeries(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One series, a value a bucket, null where nothing was observed.
+
+    An aggregated one has no host of its own: `host` is empty, `hosts` is how many it was made
+    from, and `labels` has the label that it was grouped by.
+    """
 
     host: str
     key: str
     min: list[float | None]
     avg: list[float | None]
     max: list[float | None]
+    labels: dict[str, str] | None = None
+    hosts: int | None = None
+
+
+class HistoryLoss(msgspec.Struct, frozen=True):
+    """A stretch of a host's history, from `start` until `end`, that was lost, and why."""
+
+    host: str
+    start: float
+    end: float
+    reason: str
 
 
 class History(msgspec.Struct, frozen=True):
-    """A range cut into equal buckets; `t` are their starts, `step` their width in seconds."""
+    """A range cut into equal buckets; `t` are their starts, `step` their width in seconds.
+
+    `source` is the resolution of what was read in seconds, 0 where it was every frame itself.
+    `losses` are the gaps that are no silence of a host.
+    """
 
     t: list[float]
     step: float
+    source: float
+    losses: list[HistoryLoss]
     series: list[HistorySeries]
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """Something that happened at an instant: `kind` is ``reboot`` or ``server_start``."""
+
+    at: float
+    kind: Literal["reboot", "server_start"]
+    text: str
 
 
 class Health(msgspec.Struct, frozen=True):

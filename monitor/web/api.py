@@ -1,8 +1,7 @@
-"""``/api/v1``: hosts, series, processes and history as JSON, and the probes for machines."""
+"""``/api/v1``: the table of operations, hosts, series and processes, and probes for machines."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -11,45 +10,28 @@ from quart import Response, request
 import monitor
 from monitor.core.catalog import metric
 from monitor.core.state import HostState
-from monitor.errors import InputError, NotFound, Unavailable, excerpt
+from monitor.errors import NotFound, Unavailable, excerpt
 from monitor.model import Cell, SeriesKey
-from monitor.ports import Buckets
 from monitor.web import exposition
 from monitor.web.answers import (
     Health,
     History,
-    HistorySeries,
     HostDetail,
     HostSummary,
+    Marker,
     NumberedPush,
     ProcessTable,
     PushAnswer,
     SeriesInfo,
     SimplePush,
 )
+from monitor.web.asked import PARAMETERS, RANGE
+from monitor.web.history import Histories
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.own_metrics import gathered
 from monitor.web.query import Query
 from monitor.web.services import Services
-
-MOST_POINTS = 11_000
-"""Buckets of one answer."""
-
-DEFAULT_POINTS = 300
-DEFAULT_RANGE_SECONDS = 3_600.0
-
-MOST_SERIES = 500
-"""Series of one answer; a page asks for a few dozen."""
-
-MOST_NAMED = 100
-"""Hosts, and metrics, that one query may name."""
-
-MOST_CELLS = 100_000
-"""Series times points of one answer: some 2 MB, and at the very most 6."""
-
-MOST_AT_ONCE = 4
-"""Answers of history that are built at the same time; the others wait."""
-
+from monitor.web.turns import Turns
 
 _encoder = msgspec.json.Encoder()
 
@@ -64,7 +46,7 @@ class Api:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._building = asyncio.Semaphore(MOST_AT_ONCE)
+        self._histories = Histories(services, Turns())
         self.operations = self._table()
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 
@@ -125,17 +107,21 @@ class Api:
                 "/api/v1/history",
                 "history",
                 "Series over a range of time",
-                self.history,
+                self._histories.history,
                 History,
-                (
-                    Parameter("host", "A host's name.", required=True, repeated=True),
-                    Parameter("metric", "A name or a KEY.", required=True, repeated=True),
-                    Parameter("start", "The first instant; an hour ago where absent."),
-                    Parameter("end", "The instant after the last; now where absent."),
-                    Parameter("points", "The most buckets wanted.", schema="integer"),
-                    Parameter("raw", "1 for counts instead of rates.", schema="integer"),
-                ),
-                (400,),
+                PARAMETERS,
+                (400, 503),
+                also=("text/csv",),
+            ),
+            Operation(
+                "GET",
+                "/api/v1/hosts/<host>/markers",
+                "markers",
+                "When a host booted and this server started, over a range of time",
+                self._histories.markers,
+                list[Marker],
+                (host, *RANGE),
+                (400, 404, 503),
             ),
             Operation(
                 "GET",
@@ -223,76 +209,11 @@ class Api:
         rows: list[dict[str, Cell]] = [dict(row) for row in found.rows]
         return answer(ProcessTable(host, found.at, rows))
 
-    async def history(self) -> Response:
-        """Series over a range of time."""
-        query = Query(request.args, ("start", "end", "points", "raw"), repeated=("host", "metric"))
-        now = self._services.clock()
-        end = query.instant("end", now, now)
-        start = query.instant("start", end - DEFAULT_RANGE_SECONDS, now)
-        if start >= end:
-            raise InputError("the range ends before it starts", code="bad_range", field="start")
-        points = query.whole("points", DEFAULT_POINTS, MOST_POINTS)
-        raw = query.flag("raw")
-        wanted = await self._wanted(query.texts("host"), query.texts("metric"))
-        cells = points * len(wanted)
-        if cells > MOST_CELLS:
-            detail = f"the query asks for {cells} values: fewer series or fewer points"
-            raise InputError(detail, code="too_many_values", field="points", limit=MOST_CELLS)
-        async with self._building:
-            found = await self._services.store.range(wanted, start, end, points, raw)
-            body = await asyncio.to_thread(_history, found)
-        return Response(body, content_type="application/json")
-
-    async def _wanted(self, hosts: list[str], metrics: list[str]) -> list[tuple[str, str]]:
-        """The series that a query names: pairs of host and KEY, in the order it names them."""
-        for name, given in (("host", hosts), ("metric", metrics)):
-            if not 1 <= len(given) <= MOST_NAMED:
-                detail = f"name 1 to {MOST_NAMED} of the parameter {name}"
-                code = "missing_param" if not given else "too_many_params"
-                raise InputError(detail, code=code, field=name, limit=MOST_NAMED)
-        wanted: list[tuple[str, str]] = []
-        unknown = set(metrics)
-        for host in hosts:
-            if host not in self._services.state.hosts:
-                detail = f"there is no host {excerpt(host)}"
-                raise InputError(detail, code="unknown_host", field="host")
-            known = await self._services.store.series(host)
-            by_name: dict[str, list[str]] = {}
-            for key in known:
-                by_name.setdefault(key.partition("{")[0], []).append(key)
-            for metric_ in metrics:
-                keys = [metric_] if metric_ in known else []
-                keys = by_name.get(metric_, keys)
-                unknown -= {metric_} if keys else set()
-                wanted += [(host, key) for key in keys]
-        if unknown:
-            detail = f"no host named here has the metric {excerpt(min(unknown))}"
-            raise InputError(detail, code="unknown_metric", field="metric")
-        wanted = list(dict.fromkeys(wanted))
-        if len(wanted) > MOST_SERIES:
-            detail = f"the query names {len(wanted)} series"
-            raise InputError(detail, code="too_many_series", limit=MOST_SERIES)
-        return wanted
-
     def _found(self, host: str) -> HostState:
         found = self._services.state.hosts.get(host)
         if found is None:
             raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
         return found
-
-
-def _history(found: Buckets) -> bytes:
-    """A `History` of this range as JSON, a series at a time so that nobody waits long."""
-    series = [
-        _encoder.encode(
-            HistorySeries(
-                one.host, one.key, one.minimum.tolist(), one.average.tolist(), one.maximum.tolist()
-            )
-        )
-        for one in found.series
-    ]
-    head = _encoder.encode(History(found.starts.tolist(), found.step_seconds, []))
-    return head.removesuffix(b"]}") + b",".join(series) + b"]}"
 
 
 def _summary(host: HostState) -> HostSummary:

@@ -31,6 +31,9 @@ LONGEST_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10
 """How long a body may take to come."""
 
+RETRY_AFTER_SECONDS = 5
+"""When to try again what could not be answered for now."""
+
 _COMPRESSED = frozenset({"text/html", "text/plain", "application/json", "image/svg+xml"})
 
 
@@ -153,6 +156,12 @@ class _Faults:
         return self._answered(of_status(500, "something went wrong here; the log says what"))
 
     def _answered(self, problem: Problem) -> Response:
+        response = self._shown(problem)
+        if problem.status == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return response
+
+    def _shown(self, problem: Problem) -> Response:
         is_page = not request.path.startswith(("/api/", "/static/"))
         if is_page and "text/html" in request.headers.get("Accept", ""):
             return self._pages.problem(problem)

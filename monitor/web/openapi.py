@@ -32,6 +32,8 @@ class Parameter:
     required: bool = False
     repeated: bool = False
     schema: str = "string"
+    choices: tuple[str, ...] = ()
+    """The only words that it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Operation:
 
     `rule` is the route as the application writes it, `answer` the type of its 200 (a msgspec
     type, or a media type's name for anything that is not JSON), `problems` the statuses of the
-    errors that it may answer, `body` the types of which it takes one as JSON.  Without a handler
-    it is served beside the framework.
+    errors that it may answer, `body` the types of which it takes one as JSON, `also` the media
+    types in which it answers beside JSON.  Without a handler it is served beside the framework.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
     body: tuple[type[msgspec.Struct], ...] = ()
+    also: tuple[str, ...] = ()
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -78,9 +81,10 @@ def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    answers: dict[str, Any] = {
-        "200": {"description": "What was asked for.", "content": _content(operation.answer)}
-    }
+    content = _content(operation.answer)
+    for media_type in operation.also:
+        content |= _content(media_type)
+    answers: dict[str, Any] = {"200": {"description": "What was asked for.", "content": content}}
     for status in (*operation.problems, 421):
         (schema,), _ = msgspec.json.schema_components([Problem], ref_template=_REF)
         answers[str(status)] = {
@@ -95,8 +99,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
     if operation.body:
         forms, _ = msgspec.json.schema_components(operation.body, ref_template=_REF)
-        content = {"application/json": {"schema": {"anyOf": list(forms)}}}
-        described["requestBody"] = {"required": True, "content": content}
+        taken = {"application/json": {"schema": {"anyOf": list(forms)}}}
+        described["requestBody"] = {"required": True, "content": taken}
     return described
 
 
@@ -109,6 +113,8 @@ def _content(answer: Any) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": parameter.schema}
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
     if parameter.repeated:
         schema = {"type": "array", "items": schema}
     return {

@@ -26,6 +26,12 @@ async def gathered(services: Services) -> tuple[Family, ...]:
         *await _log(services),
         *_pushes(services),
         Family.single("monitor_hosts", "Hosts known.", "gauge", len(services.state.hosts)),
+        Family.single(
+            "monitor_store_warnings",
+            "What the series store has to say to its operator now.",
+            "gauge",
+            len(services.store.warnings()),
+        ),
         *await asyncio.to_thread(_process),  # many descriptors take a while to count
         Family(
             "monitor_build_info",

@@ -11,6 +11,9 @@ from werkzeug.datastructures import MultiDict
 
 from monitor.errors import InputError, excerpt
 
+Values = MultiDict[str, str]
+"""A query string, taken apart."""
+
 _RELATIVE = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d|w|y)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
@@ -24,7 +27,7 @@ class Query:
 
     def __init__(
         self,
-        values: MultiDict[str, str],
+        values: Values,
         known: Iterable[str],
         repeated: Iterable[str] = (),
     ) -> None:
@@ -62,6 +65,25 @@ class Query:
             detail = f"{name} is a whole number from 1 to {most}"
             raise InputError(detail, code="bad_range", field=name, limit=most)
         return int(text)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """One of a few words; the first is meant where the parameter is absent."""
+        text = self._values.get(name, choices[0])
+        if text not in choices:
+            detail = f"{name} is one of {', '.join(choices)}"
+            raise InputError(detail, code="bad_param", field=name)
+        return text
+
+    def span(self, now: float, default_seconds: float) -> tuple[float, float]:
+        """The range [start, end) of the parameters of these names, in unix seconds.
+
+        Without an end it ends now, without a start it lasts `default_seconds`.
+        """
+        end = self.instant("end", now, now)
+        start = self.instant("start", max(0.0, end - default_seconds), now)
+        if start >= end:
+            raise InputError("the range ends before it starts", code="bad_range", field="start")
+        return start, end
 
     def instant(self, name: str, default: float, now: float) -> float:
         """An instant in unix seconds: written so, in ISO 8601, or as ``-6h`` before `now`."""

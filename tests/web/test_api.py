@@ -179,6 +179,7 @@ def test_the_openapi_document_describes_every_route(running: Server) -> None:
         "/api/v1/hosts/{host}",
         "/api/v1/hosts/{host}/series",
         "/api/v1/hosts/{host}/processes",
+        "/api/v1/hosts/{host}/markers",
         "/api/v1/history",
         "/api/v1/stream",
         "/api/v1/push",
