@@ -136,12 +136,16 @@ def _series(blocks: Sequence[_Block], key: str, start: float, end: float) -> tup
         if column is None or not len(at) or at[-1] < start or at[0] >= end:
             continue
         found = block.column(column, len(at))
-        seen = (at >= start) & (at < end) & ~np.isnan(found)
-        instants.append(at[seen])
-        values.append(found[seen])
+        if at[0] < start or at[-1] >= end:
+            inside = (at >= start) & (at < end)
+            at, found = at[inside], found[inside]
+        instants.append(at)
+        values.append(found)
     if not instants:
         return np.empty(0), np.empty(0)
     found_at, found_values = np.concatenate(instants), np.concatenate(values)
+    seen = ~np.isnan(found_values)
+    found_at, found_values = found_at[seen], found_values[seen]
     if (np.diff(found_at) <= 0).any():  # something came late
         found_at, first = np.unique(found_at, return_index=True)
         found_values = found_values[first]
