@@ -219,6 +219,16 @@ def format_about(seconds: float) -> str:
     return " ".join(word for word in words if word) or "0s"
 
 
+def format_about_bytes(size: float) -> str:
+    """A size for people, to three digits in decimal units: ``1.23GB``, ``64MB``, ``512B``."""
+    units = ("B", "kB", "MB", "GB", "TB", "PB")
+    for unit in units:
+        scaled = size / BYTES_UNITS[unit].numerator
+        if round(scaled) < 1000 or unit == units[-1]:
+            return f"{scaled:.3g}{unit}" if scaled < 1000 else f"{scaled:.0f}{unit}"
+    raise AssertionError
+
+
 def _decimal(value: Fraction) -> str:
     """A fraction with at most three decimals, written without an exponent."""
     exact = Decimal(value.numerator) / Decimal(value.denominator)

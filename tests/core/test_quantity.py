@@ -10,6 +10,7 @@ from monitor.core.quantity import (
     BYTES_UNITS,
     SECONDS_UNITS,
     format_about,
+    format_about_bytes,
     format_bytes,
     format_ratio,
     format_seconds,
@@ -205,3 +206,21 @@ def test_shown_values() -> None:
         "a table",
         "None",
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0B"),
+        (999, "999B"),
+        (999.6, "1kB"),
+        (1_234, "1.23kB"),
+        (64_000_000, "64MB"),
+        (999_950_000, "1GB"),
+        (20e9, "20GB"),
+        (5e18, "5000PB"),
+    ],
+)
+def test_format_about_bytes(size: float, text: str) -> None:
+    """It must be that a size for people has three digits and its largest unit."""
+    assert format_about_bytes(size) == text
