@@ -21,7 +21,8 @@ class MonitorError(Exception):
     """Base of all errors that an interface may show.
 
     `status` is the HTTP status, `code` the stable name, `field` the input that was wrong
-    and `limit` the bound that was passed, where there is one.
+    and `limit` the bound that was passed, where there is one.  `retry_after` is the number of
+    seconds after which the same may work, where that is known.
     """
 
     status = 500
@@ -35,11 +36,13 @@ class MonitorError(Exception):
         field: str | None = None,
         limit: float | None = None,
         status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.field = field
         self.limit = limit
+        self.retry_after = retry_after
         if code is not None:
             self.code = code
         if status is not None:

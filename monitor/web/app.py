@@ -136,7 +136,10 @@ class _Faults:
 
     async def show_error(self, error: MonitorError) -> Response:
         """One of our own errors says itself what it is."""
-        return self._answered(of_error(error))
+        response = self._answered(of_error(error))
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = f"{error.retry_after:.0f}"
+        return response
 
     async def show_http_error(self, error: HTTPException) -> Response:
         """The framework's errors: unknown paths, methods that a route has not got."""

@@ -166,8 +166,8 @@ async def _refuse(error: MonitorError, body: _Body, send: Send) -> None:
         headers["allow"] = "POST"
     elif error.status == 415:
         headers |= {"accept-encoding": "identity", "accept-post": _MEDIA_TYPE}
-    elif error.status == 503:
-        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+    elif error.status == 503 or error.retry_after is not None:
+        headers["retry-after"] = f"{error.retry_after or RETRY_AFTER_SECONDS:.0f}"
     if body.complete:
         await answer(send, error.status, headers, problem)
         return

@@ -32,7 +32,8 @@ def connected(folder: Path) -> apsw.Connection:
 def host(connection: apsw.Connection, number: int, rolled_to: float = NOW + 100 * DAY) -> None:
     """A host, whose coarser tiers go up to an instant."""
     connection.execute(
-        "INSERT OR IGNORE INTO hosts VALUES (?, ?, 0, ?, ?, 0)",
+        "INSERT OR IGNORE INTO hosts (id, name, compacted_to, rolled_to, crc)"
+        " VALUES (?, ?, ?, ?, 0)",
         (number, f"host-{number}", rolled_to, rolled_to),
     )
 
