@@ -51,18 +51,24 @@ def rate_between(earlier: Floats, before: Floats, later: Floats, after: Floats) 
 
 
 def bucket_plan(
-    start: float, end: float, points: int, least_seconds: float = 0.0
+    start: float,
+    end: float,
+    points: int,
+    least_seconds: float = 0.0,
+    multiple_seconds: float = 0.0,
 ) -> tuple[int, float, int]:
     """How [start, end) is cut into at most `points` buckets of a readable width.
 
     No bucket is narrower than `least_seconds`, the time between two observations: one that
-    nothing could fall into would look like a gap.
+    nothing could fall into would look like a gap.  Where `multiple_seconds` is given, a width is
+    a multiple of it, so that stored buckets nest in these; it divides a day.
     Returns the first bucket's number, the width in seconds and how many there are; bucket n
     begins at n × width, so that the same instant falls into the same bucket at every reload.
     """
     wanted = max((end - start) / points, least_seconds)
     for step in NICE_STEPS_SECONDS:
-        if step >= wanted:
+        nests = not multiple_seconds or step % multiple_seconds == 0
+        if step >= wanted and nests:
             first, count = _numbered(start, end, step)
             if count <= points:
                 return first, step, count

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from monitor.model import key
+from monitor.model import Frame, Snapshot, key
 from monitor.ports import SeriesStore
 from monitor.store.memory import BLOCK_ROWS, LONGEST_SECONDS, MemoryStore, lasts
+from monitor.store.sqlite import SqliteStore, open_store
 from tests.frames import frame, snapshot
 
 IO = key("system.disk.io", device="vda", direction="read")
-STORES: list[Callable[[], SeriesStore]] = [MemoryStore]
+STORES = ("memory", "sqlite", "settled")
+"""The last one is compacted after each append, as if time went by."""
 
 
 def of(host: str, *keys: str) -> list[tuple[str, str]]:
@@ -22,10 +26,29 @@ def of(host: str, *keys: str) -> list[tuple[str, str]]:
     return [(host, key) for key in keys]
 
 
+class _Settled:
+    """A store that is compacted as soon as anything is in it."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def append(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot] = ()) -> None:
+        await self._store.append(frames, snapshots)
+        await self._store.settle()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
 @pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest) -> SeriesStore:
-    made: SeriesStore = request.param()
-    return made
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SeriesStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    # A clock far ahead of all frames: every window is over at once.
+    made = await open_store(tmp_path, clock=lambda: 1e9)
+    yield made if request.param == "sqlite" else cast("SeriesStore", _Settled(made))
+    await made.close()
 
 
 async def test_a_range_gives_back_what_was_kept(store: SeriesStore) -> None:

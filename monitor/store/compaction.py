@@ -1,0 +1,358 @@
+"""Compaction: open chunks into closed ones and tiers.  Values in, chunks out.
+
+It reads one unchanging view of the file beside everything else, and says which chunks are to
+go and which are to come; who writes that does so in one transaction, or not at all.  What it
+makes follows from the rows alone, so that a crash before that transaction costs only the work.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.core.rollups import (
+    EARLY_SECONDS,
+    FIELDS,
+    TOTAL,
+    WEIGHT,
+    Rollup,
+    joined,
+    observed,
+    rolled,
+)
+from monitor.core.series import LOOKBACK_SECONDS, Floats
+from monitor.ports import Loss
+from monitor.store import chunks
+from monitor.store.chunk import from_rollup, from_rows
+from monitor.store.chunks import NewChunk, StoredChunk
+from monitor.store.codec import ChunkDamaged
+from monitor.store.hosts import HOUR_SECONDS, HostView, hour_of
+from monitor.store.merging import Piece, merged
+from monitor.store.reading import ROW_KEEPS, SECONDS, Reader
+from monitor.store.shapes import counting
+
+MOST_ROWS = 4_096
+"""In one chunk: longer ones are hardly smaller, and slower to read a minute of."""
+
+BLOCK_SECONDS = 12 * HOUR_SECONDS
+"""What tiers 2 to 4 are made of at a time: 720 minutes."""
+
+SPANS = (0.0, 0.0, 0.0, 7 * 86_400.0, 28 * 86_400.0)
+"""By level, what one chunk of it holds where it is added to: 672 and 336 buckets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A chunk to be written, its KEYs not yet a numbered schema."""
+
+    level: int
+    keep: int
+    open: bool
+    first: float
+    last: float
+    rows: int
+    keys: tuple[str, ...]
+    data: bytes
+
+    def numbered(self, host: int, schema: int) -> NewChunk:
+        """The same with the numbers of its host and schema."""
+        return NewChunk(
+            host,
+            self.level,
+            self.keep,
+            self.open,
+            self.first,
+            self.last,
+            self.rows,
+            schema,
+            self.data,
+        )
+
+
+@dataclass(slots=True)
+class Change:
+    """What a compaction does to a host's chunks, and how far it brings the host."""
+
+    gone: list[int] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    damaged: dict[int, str] = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    spacing_of: Floats | None = None
+    """Some instants of rows, by which the host's spacing is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """A roll-up and the KEYs of its columns."""
+
+    keys: tuple[str, ...]
+    rollup: Rollup
+
+
+def sealed(view: HostView, keys: Sequence[tuple[str, ...]]) -> list[Made]:
+    """The rows of a host's heads as open chunks: those that came late apart from the others.
+
+    `keys` are the KEYs of each head, in order.
+    """
+    made: list[Made] = []
+    for (_, at, values), names in zip(view.heads, keys, strict=True):
+        piece = merged([Piece(at, names, values)])
+        parting = int(np.searchsorted(piece.at, view.compacted_to))
+        for begin, end in ((0, parting), (parting, len(piece.at))):
+            made += _row_chunks(piece, begin, end, keep=0, is_open=True)
+    return made
+
+
+def _row_chunks(piece: Piece, begin: int, end: int, *, keep: int, is_open: bool) -> Iterator[Made]:
+    """Rows [begin, end) of a piece as chunks of about the same length."""
+    count = -(-(end - begin) // MOST_ROWS)
+    edges = [begin + (end - begin) * part // max(count, 1) for part in range(count + 1)]
+    for first, last in itertools.pairwise(edges):
+        at, values = piece.at[first:last], piece.values[first:last]
+        keys = piece.keys
+        seen = ~np.isnan(values).all(axis=0)
+        if not is_open and not seen.all() and seen.any():
+            # A KEY that was there for another part of the window takes no room in this one.
+            keys = tuple(keys[column] for column in np.flatnonzero(seen))
+            values = values[:, seen]
+        yield Made(
+            0, keep, is_open, float(at[0]), float(at[-1]), len(at), keys, from_rows(at, values)
+        )
+
+
+def compacted(reader: Reader, view: HostView, start: float, end: float, *, late: bool) -> Change:
+    """Close a window [start, end) of whole hours: its rows in one chunk or few, and tier 1.
+
+    Late, it had been closed before, and is made anew with what came since; where rows of it
+    have gone by then, what came is added to the tier alone.
+    """
+    change = Change()
+    first, last = start - EARLY_SECONDS, end - EARLY_SECONDS
+    found = list(chunks.select(reader.connection, view.id, 0, ROW_KEEPS, first, last))
+    if not late:
+        found = [chunk for chunk in found if chunk.open and chunk.last >= first]
+    piece = _read(reader, change, found)
+    change.gone += [chunk.id for chunk in found]
+    begin, stop = (int(place) for place in np.searchsorted(piece.at, (first, last)))
+    for before, after in ((0, begin), (stop, len(piece.at))):
+        change.made += _row_chunks(piece, before, after, keep=0, is_open=True)
+    if begin == stop:
+        return change
+    inside = Piece(piece.at[begin:stop], piece.keys, piece.values[begin:stop])
+    change.spacing_of = inside.at[-256:]
+    old = _existing(reader, change, view, 1, start, end)
+    if late and old and view.floors[0] > last:
+        added = [*old, _tier_one(reader, view, inside, first)]
+        change.made += _tier_chunks(added, 1, (start, end))
+        return change
+    keep = _keep(inside.at)
+    change.made += _row_chunks(inside, 0, len(inside.at), keep=keep, is_open=False)
+    if not keep:
+        tier = [_tier_one(reader, view, inside, first)]
+        change.made += _tier_chunks(tier, 1, (start, end))
+    return change
+
+
+def _read(reader: Reader, change: Change, found: Sequence[StoredChunk]) -> Piece:
+    """All rows of these chunks; one that is not what was written is said, and left out."""
+    pieces = []
+    for chunk in sorted(found, key=lambda each: (each.open, each.id)):
+        try:
+            shape = reader.shapes.shape(reader.connection, chunk.schema)
+            opened = chunk.opened()
+            pieces.append(Piece(opened.at(), shape.keys, opened.values(range(opened.columns))))
+        except ChunkDamaged as error:
+            change.damaged[chunk.id] = str(error)
+    return merged(pieces) if pieces else Piece(np.empty(0), (), np.empty((0, 0)))
+
+
+def _keep(at: Floats) -> int:
+    """The coarsest tier whose buckets would hold one row each, so that rows stand in for it."""
+    for level in (2, 1):
+        numbers = np.floor_divide(at + EARLY_SECONDS, SECONDS[level])
+        if (np.diff(numbers) > 0).all():
+            return level
+    return 0
+
+
+def _tier_one(reader: Reader, view: HostView, inside: Piece, start: float) -> _Keyed:
+    counters = counting(inside.keys)
+    whole = inside
+    if counters.any():
+        before = reader.rows(view, inside.keys, start - LOOKBACK_SECONDS, start)
+        if len(before.at):
+            whole = merged([before, inside])
+    return _Keyed(
+        inside.keys, rolled(observed(whole.at, whole.values, counters, start), SECONDS[1])
+    )
+
+
+def block(reader: Reader, view: HostView, start: float) -> Change:
+    """Make tiers 2 to 4 of a block of `BLOCK_SECONDS` from tier 1 and rows that stand in.
+
+    Where tier 1 of it has gone in part, what there is of the others stays as it is.
+    """
+    end = start + BLOCK_SECONDS
+    change = Change()
+    if view.rolled_to > start and view.floors[1] >= end > view.floors[2]:
+        return change
+    _existing(reader, change, view, 2, start, end)
+    minutes = _again(
+        [*_stored(reader, change, view, 1, start, end), *_standing(reader, view, 1, start, end)],
+        SECONDS[2],
+    )
+    change.made += _tier_chunks(minutes, 2, (start, end))
+    source = [*minutes, *_standing(reader, view, 2, start, end)]
+    for level in (3, 4):
+        source = _again(source, SECONDS[level])
+        if source:
+            change.made += _spliced(reader, change, view, level, source, (start, end))
+    return change
+
+
+def _standing(reader: Reader, view: HostView, keep: int, start: float, end: float) -> list[_Keyed]:
+    """Rows that are kept for a tier's sake, as a roll-up."""
+    start, end = start - EARLY_SECONDS, end - EARLY_SECONDS
+    if not view.floors[keep] < end:
+        return []
+    piece = reader.rows(view, None, start, end, (keep,))
+    if not len(piece.at):
+        return []
+    counters = counting(piece.keys)
+    seen = reader.seen(view, piece.keys, counters, start, end, (keep,))
+    return [_Keyed(piece.keys, seen)]
+
+
+def _stored(
+    reader: Reader, change: Change, view: HostView, level: int, start: float, end: float
+) -> list[_Keyed]:
+    """What a level has in [start, end), read to be built on."""
+    found = chunks.select(reader.connection, view.id, level, (level,), start, end)
+    return [keyed for chunk in found if (keyed := _keyed(reader, change, chunk)) is not None]
+
+
+def _existing(
+    reader: Reader, change: Change, view: HostView, level: int, start: float, end: float
+) -> list[_Keyed]:
+    """The same, which goes: what is made stands in its place."""
+    parts = []
+    for chunk in chunks.select(reader.connection, view.id, level, (level,), start, end):
+        change.gone.append(chunk.id)
+        if (found := _keyed(reader, change, chunk)) is not None:
+            parts.append(found)
+    return parts
+
+
+def _keyed(reader: Reader, change: Change, chunk: StoredChunk) -> _Keyed | None:
+    try:
+        shape = reader.shapes.shape(reader.connection, chunk.schema)
+        opened = chunk.opened()
+        return _Keyed(shape.keys, opened.rollup(range(opened.columns)))
+    except ChunkDamaged as error:
+        change.damaged[chunk.id] = str(error)
+        return None
+
+
+def _spliced(
+    reader: Reader,
+    change: Change,
+    view: HostView,
+    level: int,
+    new: list[_Keyed],
+    block_: tuple[float, float],
+) -> list[Made]:
+    """A block of a coarse tier in its place among what the tier's longer chunks hold."""
+    span = SPANS[level]
+    made: list[Made] = []
+    start = math.floor(block_[0] / span) * span
+    while start < block_[1]:
+        around = []
+        for old in _existing(reader, change, view, level, start, start + span):
+            outside = (old.rollup.starts < block_[0]) | (old.rollup.starts >= block_[1])
+            if outside.any():
+                around.append(_part(old, outside))
+        inside = []
+        for part in new:
+            here = (part.rollup.starts >= start) & (part.rollup.starts < start + span)
+            if here.any():
+                inside.append(_part(part, here))
+        made += _tier_chunks([*around, *inside], level, (start, start + span))
+        start += span
+    return made
+
+
+def _part(keyed: _Keyed, rows: np.ndarray) -> _Keyed:
+    return _Keyed(keyed.keys, Rollup(keyed.rollup.starts[rows], keyed.rollup.fields[:, rows]))
+
+
+def _again(parts: list[_Keyed], step: float) -> list[_Keyed]:
+    """These as one, in buckets of `step` seconds; nothing where there is nothing."""
+    whole = _aligned(parts)
+    return [_Keyed(whole.keys, rolled(whole.rollup, step))] if whole is not None else []
+
+
+def _aligned(parts: Sequence[_Keyed]) -> _Keyed | None:
+    """Several as one with the KEYs of all, ascending; buckets of one start are combined."""
+    parts = [part for part in parts if len(part.rollup.starts)]
+    if not parts:
+        return None
+    keys = tuple(dict.fromkeys(key for part in parts for key in part.keys))
+    places = {key: place for place, key in enumerate(keys)}
+    wide = []
+    for part in parts:
+        if part.keys == keys:
+            wide.append(part.rollup)
+            continue
+        fields = np.full((FIELDS, len(part.rollup.starts), len(keys)), np.nan)
+        fields[TOTAL] = fields[WEIGHT] = 0.0
+        fields[:, :, [places[key] for key in part.keys]] = part.rollup.fields
+        wide.append(Rollup(part.rollup.starts, fields))
+    return _Keyed(keys, joined(wide))
+
+
+def _tier_chunks(parts: Sequence[_Keyed], level: int, span: tuple[float, float]) -> Iterator[Made]:
+    """A tier's buckets within a span as one chunk; none where there are none."""
+    whole = _aligned(parts)
+    if whole is None:
+        return
+    starts = whole.rollup.starts
+    inside = (starts >= math.floor(span[0] / SECONDS[level]) * SECONDS[level]) & (starts < span[1])
+    whole = _part(whole, inside)
+    starts = whole.rollup.starts
+    if len(starts):
+        yield Made(
+            level,
+            level,
+            False,
+            float(starts[0]),
+            float(starts[-1]),
+            len(starts),
+            whole.keys,
+            from_rollup(whole.rollup),
+        )
+
+
+def window_around(reader: Reader, view: HostView, hours: Sequence[float]) -> tuple[float, float]:
+    """The stretch of whole hours that must be made anew for rows that came late in `hours`.
+
+    `hours` follow on one another.  No closed chunk reaches over its ends, and it holds what
+    their counters' next rates depend on.
+    """
+    start, end = hours[0], hours[-1] + HOUR_SECONDS
+    edge = view.compacted_to + EARLY_SECONDS
+    reach = LOOKBACK_SECONDS
+    while True:
+        reached = (start, end)
+        first, last = start - EARLY_SECONDS, min(end + reach, edge) - EARLY_SECONDS
+        for chunk in chunks.select(reader.connection, view.id, 0, ROW_KEEPS, first, last):
+            if not chunk.open:
+                start = min(start, hour_of(chunk.first))
+                end = max(end, hour_of(chunk.last) + HOUR_SECONDS)
+        end = min(end, edge)
+        reach = 0.0
+        if (start, end) == reached:
+            return reached

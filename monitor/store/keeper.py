@@ -1,0 +1,557 @@
+"""The keeper: seals heads, closes windows, rolls up blocks, puts damaged chunks aside.
+
+One task of the event loop decides what is due; the work is done in one worker thread over a
+connection of its own, and written by the writer in one transaction.  It never hurries: what
+readers and commits wait for comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import apsw
+
+from monitor.errors import MonitorError
+from monitor.ports import Unknown
+from monitor.sqlite.transactions import viewed
+from monitor.sqlite.writer import Writer
+from monitor.store import chunks, shapes, snapshots
+from monitor.store.appending import Appender, Hosts
+from monitor.store.codec import ChunkDamaged
+from monitor.store.compaction import (
+    BLOCK_SECONDS,
+    Change,
+    Made,
+    block,
+    compacted,
+    sealed,
+    window_around,
+)
+from monitor.store.hosts import HOUR_SECONDS, LEVELS, Host, HostView, Lost, hour_of
+from monitor.store.reading import Reader
+from monitor.store.shapes import Shapes
+from monitor.store.space import Space
+from monitor.store.voice import VOICE
+
+logger = logging.getLogger(__name__)
+
+SEAL_ROWS = 240
+"""Rows of a head that make an open chunk: four minutes at 1 s, and 2 kB a series in memory."""
+
+STAGGER_ROWS = 120
+"""By up to so many rows hosts are sealed before that, so that they are not all due at once."""
+
+MOST_JOURNAL_BYTES = 96 * 1024 * 1024
+"""Of a journal that is longer, those who hold back its oldest rows are sealed early."""
+
+MOST_HEAD_BYTES = 512 * 1024 * 1024
+"""Of heads that hold more together, the largest are sealed early."""
+
+LOOK_SECONDS = 1.0
+"""How often it is looked for what is due when nothing calls."""
+
+GRACE_SECONDS = 60.0
+"""A window is over when a host's frames are so far past it: some are a little late."""
+
+SILENT_SECONDS = 300.0
+"""And when this machine's clock is so far past it, though the host is silent."""
+
+SETTLED_SECONDS = 10.0
+"""Late rows are compacted when none has come for so long, or after `LATE_SECONDS`."""
+
+LATE_SECONDS = 60.0
+
+MOST_HOURS = 24
+"""Late hours that are made anew together."""
+
+REST_SHARE = 1.0
+"""After a compaction it rests for so many times as long as that took."""
+
+SCHEMAS_SECONDS = 3_600.0
+"""How often schemas that no chunk has any more are let go of."""
+
+_UPDATE_HOST = """
+UPDATE hosts SET sealed = ?, compacted_to = ?, rolled_to = ?, spacing = ?, crc = ? WHERE id = ?
+"""
+
+_T = TypeVar("_T")
+
+
+class Moved(MonitorError):
+    """A chunk that was to be replaced is no longer there: what was made is made again."""
+
+    code = "store_moved"
+
+
+class Keeper:
+    """Everything that turns what came in into what is kept."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        hosts: Hosts,
+        shapes_: Shapes,
+        appender: Appender,
+        connection: apsw.Connection,
+        space: Space,
+        clock: Callable[[], float],
+    ) -> None:
+        self.compactions_total = 0
+        self.fault: str | None = None
+        """Why the newest work could not be done; none where it could."""
+        self._writer = writer
+        self._hosts = hosts
+        self._shapes = shapes_
+        self._appender = appender
+        self._connection = connection
+        self._space = space
+        self._clock = clock
+        self._worker = ThreadPoolExecutor(1, "series-worker")
+        self._full: dict[int, Host] = {}
+        self._called = asyncio.Event()
+        self._working = asyncio.Lock()
+        self._late_seen: dict[int, tuple[int, float, float]] = {}
+        self._bad: dict[int, str] = {}
+        self._named: set[int] = set()
+        self._schemas_at = time.monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look after the store."""
+        self._task = asyncio.create_task(self._run(), name="history-keeper")
+
+    async def stop(self) -> None:
+        """End; what was begun is finished or given up whole."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        async with self._working:
+            await asyncio.to_thread(self._worker.shutdown)
+        self._connection.close()
+
+    def grown(self, hosts: Sequence[Host]) -> None:
+        """These hosts have new rows in their heads."""
+        for host in hosts:
+            if is_full(host):
+                self._full[host.id] = host
+                self._called.set()
+
+    def damaged(self, bad: Mapping[int, str]) -> None:
+        """A reading met chunks that are not what was written."""
+        self._bad.update(bad)
+        if bad:
+            self._called.set()
+
+    async def settle(self) -> None:
+        """Seal and compact everything that is over, at once; for tests, benches, and care."""
+        await self._appender.finish()
+        async with self._working:
+            for host in list(self._hosts.by_name.values()):
+                await self._seal(host)
+                while await self._advance(host, patient=False):
+                    pass
+
+    async def floors(self, touched: set[int]) -> None:
+        """Chunks of these hosts have gone: where each begins is looked up again."""
+        for host in list(self._hosts.by_name.values()):
+            if host.id in touched:
+                host.floors = await self._apart(chunks.floors, self._connection, host.id, LEVELS)
+                host.floors[0] = min(host.floors[0], host.open_from)
+
+    # What is due
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._called.wait(), LOOK_SECONDS)
+            self._called.clear()
+            self._space.look()
+            try:
+                await self._round()
+                self.fault = None
+            except (MonitorError, ChunkDamaged, Unknown, apsw.Error) as error:
+                self._complain(str(error))
+                if getattr(error, "code", "") == "store_full":
+                    self._space.release()
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _complain(self, why: str) -> None:
+        if self.fault is None:
+            logger.error("the history is not looked after: %s", why)
+        self.fault = why
+
+    async def _round(self) -> None:
+        async with self._working:
+            await self._quarantine()
+            await self._seal_due()
+        for host in list(self._hosts.by_name.values()):
+            if not self._is_due(host):
+                continue
+            begun = time.monotonic()
+            async with self._working:
+                await self._advance(host, patient=True)
+                await self._seal_due()
+            await asyncio.sleep((time.monotonic() - begun) * REST_SHARE)
+        if time.monotonic() - self._schemas_at > SCHEMAS_SECONDS:
+            self._schemas_at = time.monotonic()
+            await self._forget_schemas()
+
+    async def _seal_due(self) -> None:
+        while self._full:
+            _, host = self._full.popitem()
+            if is_full(host):  # it was called again while it was being sealed
+                await self._seal(host)
+        while self._appender.journal_bytes > MOST_JOURNAL_BYTES:
+            holding = [host for host in self._hosts.by_name.values() if host.journal_from]
+            if not holding:
+                self._appender.journal_bytes = 0
+                break
+            await self._seal(min(holding, key=lambda host: host.journal_from))
+        heads = {h.name: h.size_bytes for h in self._hosts.by_name.values() if h.heads}
+        while sum(heads.values()) > MOST_HEAD_BYTES:
+            name = max(heads, key=lambda each: heads[each])
+            await self._seal(self._hosts.by_name[name])
+            del heads[name]
+
+    def _is_due(self, host: Host) -> bool:
+        if host.late and self._late_is_due(host):
+            return True
+        end = self._window_end(host)
+        if end is not None and self._is_over(host, end):
+            return True
+        return 0.0 <= host.rolled_to <= host.compacted_to - BLOCK_SECONDS
+
+    def _window_end(self, host: Host) -> float | None:
+        if math.isinf(host.open_from):
+            return None
+        window = host.window
+        return (hour_of(host.open_from) // window + 1) * window
+
+    def _is_over(self, host: Host, end: float) -> bool:
+        return host.newest >= end + GRACE_SECONDS or (
+            host.newest < end and self._clock() >= end + SILENT_SECONDS
+        )
+
+    def _late_is_due(self, host: Host) -> bool:
+        now = time.monotonic()
+        rows, changed_at, first_at = self._late_seen.get(host.id, (-1, now, now))
+        if rows != host.late_rows:
+            self._late_seen[host.id] = (host.late_rows, now, first_at)
+            return now - first_at > LATE_SECONDS
+        return now - changed_at > SETTLED_SECONDS
+
+    # The work
+
+    async def _advance(self, host: Host, *, patient: bool) -> bool:
+        """Do the next thing that is due for a host: whether there was one."""
+        try:
+            return await self._advanced(host, patient=patient)
+        except Moved:  # retention was faster; what is left of it is looked at anew
+            return True
+
+    async def _advanced(self, host: Host, *, patient: bool) -> bool:
+        if host.late and (not patient or self._late_is_due(host)):
+            await self._remake(host)
+            return True
+        end = self._window_end(host)
+        is_over = self._is_over if patient else self._is_past
+        if end is not None and is_over(host, end):
+            await self._close(host, end)
+            return True
+        if 0.0 <= host.rolled_to <= host.compacted_to - BLOCK_SECONDS:
+            await self._roll(host, host.rolled_to)
+            return True
+        return False
+
+    def _is_past(self, host: Host, end: float) -> bool:
+        return host.newest >= end or self._clock() >= end + SILENT_SECONDS
+
+    async def _seal(self, host: Host) -> None:
+        """Write a host's heads as open chunks, and let the journal go that was theirs."""
+        self._full.pop(host.id, None)
+        view = host.view()
+        if not view.heads:
+            host.heads.clear()
+            host.journal_from = 0
+            return
+        upto = self._appender.folded
+        made = await self._apart(self._sealed, view)
+        counts = {schema: len(at) for schema, at, _ in view.heads}
+        new = [each.numbered(host.id, self._shapes.number(each.keys)) for each in made]
+        before, host.sealed = host.sealed, max(host.sealed, upto)
+        row = _row(host)
+        others = [
+            each.journal_from
+            for each in self._hosts.by_name.values()
+            if each.journal_from and each is not host
+        ]
+        free_to = min([*others, upto + 1])
+        unsaved = dict(self._shapes.unsaved)
+
+        def write(connection: apsw.Connection) -> int:
+            shapes.save(connection, unsaved)
+            chunks.insert(connection, new)
+            connection.execute(*row)
+            connection.execute("DELETE FROM journal WHERE id < ?", (free_to,))
+            return int(connection.execute("SELECT coalesce(sum(length(data)), 0) FROM journal").get)
+
+        try:
+            left = await self._writer.submit(write, sum(len(each.data) for each in new))
+        except BaseException:
+            host.sealed = before
+            raise
+        self._saved(unsaved)
+        self._appender.journal_bytes = left
+        for schema, rows in counts.items():
+            head = host.heads[schema]
+            head.drop(rows)
+            if not head.rows:
+                del host.heads[schema]
+        host.journal_from = upto + 1 if host.heads else 0
+
+    def _sealed(self, view: HostView) -> list[Made]:
+        keys = [self._shapes.shape(self._connection, schema).keys for schema, _, _ in view.heads]
+        return sealed(view, keys)
+
+    async def _close(self, host: Host, end: float) -> None:
+        """Close a host's oldest window."""
+        await self._seal(host)
+        start = max(host.compacted_to, hour_of(host.open_from))
+        view = host.view()
+        change = await self._compact(view, start, end, late=False)
+        await self._apply(host, change, compacted_to=end)
+        await self._pack_tables(host, end)
+
+    async def _remake(self, host: Host) -> None:
+        """Make a stretch of hours anew that rows came late to."""
+        host.late_again.clear()
+        await self._seal(host)
+        hours = sorted(host.late)
+        run = [hours[0]]
+        for hour in hours[1:]:
+            if hour != run[-1] + HOUR_SECONDS or len(run) >= MOST_HOURS:
+                break
+            run.append(hour)
+        view = host.view()
+        start, end = await self._read(lambda reader: window_around(reader, view, run))
+        change = await self._compact(view, start, end, late=True)
+        await self._apply(host, change)
+        host.late.difference_update(hour for hour in run if hour not in host.late_again)
+        self._late_seen.pop(host.id, None)
+        begin = start // BLOCK_SECONDS * BLOCK_SECONDS
+        while begin < min(end, host.rolled_to):
+            await self._roll(host, begin)
+            begin += BLOCK_SECONDS
+
+    async def _roll(self, host: Host, start: float) -> None:
+        """Make tiers 2 to 4 of a block."""
+        view = host.view()
+        change = await self._read(lambda reader: block(reader, view, start))
+        to = max(host.rolled_to, start + BLOCK_SECONDS)
+        if start == host.rolled_to and not change.made:
+            to = await self._next_block(host, to)
+        await self._apply(host, change, rolled_to=to)
+
+    async def _next_block(self, host: Host, start: float) -> float:
+        """After an empty block: the one with the next rows, at most the newest that is over."""
+        last = host.compacted_to // BLOCK_SECONDS * BLOCK_SECONDS
+
+        def first(reader: Reader) -> float:
+            found = [last]
+            for level in (0, 1):
+                for keep in {level, 1, 2} if level == 0 else {1}:
+                    row = reader.connection.execute(
+                        "SELECT first FROM chunks WHERE host = ? AND level = ? AND keep = ?"
+                        " AND last >= ? ORDER BY last LIMIT 1",
+                        (host.id, level, keep, start),
+                    ).fetchone()
+                    if row is not None:
+                        found.append(row[0] // BLOCK_SECONDS * BLOCK_SECONDS)
+            return max(start, min(found))
+
+        return await self._read(first)
+
+    async def _compact(self, view: HostView, start: float, end: float, *, late: bool) -> Change:
+        return await self._read(lambda reader: compacted(reader, view, start, end, late=late))
+
+    async def _apply(
+        self,
+        host: Host,
+        change: Change,
+        *,
+        compacted_to: float | None = None,
+        rolled_to: float | None = None,
+    ) -> None:
+        """Write a change, all of it or nothing, and let the memory follow."""
+        if change.damaged:
+            self._bad.update(change.damaged)
+            await self._quarantine()
+        new = [each.numbered(host.id, self._shapes.number(each.keys)) for each in change.made]
+        gone = [number for number in change.gone if number not in change.damaged]
+        pairs = [(host.id, schema) for schema in {each.schema for each in new} - host.schemas]
+        before = host.compacted_to, host.rolled_to
+        if compacted_to is not None:
+            host.compacted_to = compacted_to
+            if host.rolled_to < 0 and change.made:
+                first = min(each.first for each in change.made)
+                host.rolled_to = hour_of(first) // BLOCK_SECONDS * BLOCK_SECONDS
+        if rolled_to is not None:
+            host.rolled_to = rolled_to
+        if change.spacing_of is not None:
+            host.measure(change.spacing_of)
+        row, unsaved = _row(host), dict(self._shapes.unsaved)
+        after = host.compacted_to, host.rolled_to
+        host.compacted_to, host.rolled_to = before
+
+        def write(connection: apsw.Connection) -> None:
+            if not chunks.all_there(connection, gone):
+                raise Moved("a chunk has gone meanwhile")
+            shapes.save(connection, unsaved)
+            connection.executemany("INSERT OR IGNORE INTO host_schemas VALUES (?, ?)", pairs)
+            chunks.delete(connection, gone)
+            chunks.insert(connection, new)
+            connection.execute(*row)
+
+        await self._writer.submit(write, sum(len(each.data) for each in new))
+        host.compacted_to, host.rolled_to = after
+        self._saved(unsaved)
+        self.compactions_total += 1
+        if pairs:
+            host.schemas.update(schema for _, schema in pairs)
+            host.keys = None
+        await self._measure_open(host)
+
+    def _saved(self, unsaved: Mapping[int, object]) -> None:
+        for number in unsaved:
+            self._shapes.unsaved.pop(number, None)
+
+    async def _measure_open(self, host: Host) -> None:
+        """Where what is not compacted begins, and what is kept, after something changed."""
+        first = await self._read(lambda reader: open_from(reader.connection, host.id, host.edge))
+        host.open_from = first
+        for _, at, _ in host.view().heads:
+            for part in (at[at < host.edge], at[at >= host.edge]):
+                if len(part):
+                    host.noted(float(part.min()), float(part.max()))
+        await self.floors({host.id})
+
+    async def _pack_tables(self, host: Host, end: float) -> None:
+        gone, made = await self._read(
+            lambda reader: snapshots.packed(reader.connection, host.id, end)
+        )
+        if not gone:
+            return
+
+        def write(connection: apsw.Connection) -> None:
+            connection.executemany(
+                "DELETE FROM snapshots WHERE id = ?", [(number,) for number in gone]
+            )
+            snapshots.insert(connection, made)
+
+        await self._writer.submit(write, sum(len(each.data) for each in made))
+
+    async def _quarantine(self) -> None:
+        """Put chunks aside that are not what was written; they are shown as gaps from now on."""
+        while self._bad:
+            number, why = self._bad.popitem()
+            lost = await self._writer.submit(partial(quarantined, number, why, self._clock()))
+            if lost is None:
+                continue
+            name, found = lost
+            if number not in self._named:
+                self._named.add(number)
+                logger.error(
+                    "a chunk of %s (level %d, %.0f to %.0f) is damaged and put aside: %s",
+                    name,
+                    found.level,
+                    found.first,
+                    found.last,
+                    why,
+                )
+            host = self._hosts.by_name.get(name)
+            if host is not None:
+                host.lost.append(found)
+
+    async def _forget_schemas(self) -> None:
+        """Let schemas go that no chunk, head or journal row has any more.
+
+        First nobody is given their numbers any more; when what was on its way with one has
+        arrived in the heads, those that are still in no use go.
+        """
+        unused = await self._read(lambda reader: shapes.unused(reader.connection))
+        self._shapes.forget(unused)
+        await self._appender.append((), ())
+        held = {schema for host in self._hosts.by_name.values() for schema in host.heads}
+        going = [number for number in unused if number not in held]
+        if not going:
+            return
+        async with self._working:
+            gone = set(
+                await self._writer.submit(lambda connection: shapes.delete(connection, going))
+            )
+        for host in self._hosts.by_name.values():
+            if host.schemas & gone:
+                host.schemas -= gone
+                host.keys = None
+
+    # The worker's thread
+
+    async def _apart(self, work: Callable[..., _T], *arguments: object) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, work, *arguments)
+
+    async def _read(self, work: Callable[[Reader], _T]) -> _T:
+        """Do something over one unchanging view of the file, in the worker's thread."""
+        return await self._apart(
+            viewed, self._connection, lambda held: work(Reader(held, self._shapes)), VOICE
+        )
+
+
+def is_full(host: Host) -> bool:
+    """Whether a head of a host has as many rows as make an open chunk."""
+    return host.rows >= SEAL_ROWS - host.id * 37 % STAGGER_ROWS
+
+
+def open_from(connection: apsw.Connection, host: int, edge: float) -> float:
+    """The first row from an instant on that is in an open chunk; infinity where there is none."""
+    row = connection.execute(
+        "SELECT min(max(first, ?)) FROM chunks WHERE host = ? AND open = 1 AND last >= ?",
+        (edge if math.isfinite(edge) else -1e300, host, edge if math.isfinite(edge) else -1e300),
+    ).get
+    return math.inf if row is None else float(row)
+
+
+def quarantined(
+    number: int, why: str, now: float, connection: apsw.Connection
+) -> tuple[str, Lost] | None:
+    """Within a transaction: move a chunk aside; its host and what is lost, if it was there."""
+    row = connection.execute(
+        "SELECT host, level, keep, first, last, data FROM chunks WHERE id = ?", (number,)
+    ).fetchone()
+    if row is None:
+        return None
+    host, level, keep, first, last, data = row
+    connection.execute(
+        "INSERT INTO quarantine (found, host, level, keep, first, last, reason, data)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (now, host, level, keep, first, last, why, data),
+    )
+    connection.execute("DELETE FROM chunks WHERE id = ?", (number,))
+    name = connection.execute("SELECT name FROM hosts WHERE id = ?", (host,)).get
+    return str(name), Lost(level, keep, first, last, why)
+
+
+def _row(host: Host) -> tuple[str, tuple[float, ...]]:
+    """The statement that writes what is known of a host."""
+    return (
+        _UPDATE_HOST,
+        (host.sealed, host.compacted_to, host.rolled_to, host.spacing, host.crc, host.id),
+    )

@@ -1,0 +1,288 @@
+"""The series store in SQLite: one file in the data directory, and its marker.
+
+`open_store` opens it.  What it gives is what `monitor.ports.SeriesStore` promises; how, stands
+in the other modules of this room: the way in (`appending`), what is made of it (`keeper`,
+`compaction`), the way out (`reading`), and what goes (`retention`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from monitor.errors import StartError, Unavailable
+from monitor.model import Frame, Snapshot
+from monitor.ports import Buckets, StoreWarning
+from monitor.sqlite.transactions import DAMAGE, viewed
+from monitor.sqlite.writer import Writer
+from monitor.store import opening, snapshots
+from monitor.store.appending import Appender
+from monitor.store.config import RetentionConfig
+from monitor.store.keeper import Keeper
+from monitor.store.loading import Loaded, loaded
+from monitor.store.reading import Cancelled, Reader, ranged
+from monitor.store.retention import Retention
+from monitor.store.space import Space
+from monitor.store.voice import VOICE, file_damaged
+
+READERS = 2
+"""Connections, and threads, for readers: a long reading does not keep out a short one."""
+
+LATEST_SECONDS = 86_400.0
+"""Whatever raw frames are kept for, those of the last day are taken: senders try again so long."""
+
+FULL = "store_full"
+"""The code of an error that says that the disk is full."""
+
+PAUSE_SECONDS = 0.02
+"""Between two steps of trimming, so that commits come in between."""
+
+_T = TypeVar("_T")
+
+
+async def open_store(
+    folder: Path,
+    config: RetentionConfig | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    accept_retention: bool = False,
+) -> SqliteStore:
+    """Open the store of a data directory, which exists; it must be closed.
+
+    `clock` gives unix seconds.  With `accept_retention` what the brake of retention would hold
+    is carried out.  Raises `monitor.errors.StartError` where the store is not to be used.
+    """
+    loop = asyncio.get_running_loop()
+    threads = ThreadPoolExecutor(READERS, "series-reader")
+    try:
+        opened = await loop.run_in_executor(threads, _opened, folder, clock())
+    except BaseException:
+        threads.shutdown(wait=False)
+        raise
+    config = config or RetentionConfig()
+    retention = Retention(config, accept_retention)
+    return SqliteStore(folder, opened, threads, config, retention, clock)
+
+
+_Opened = tuple[apsw.Connection, list[apsw.Connection], Loaded]
+
+
+def _opened(folder: Path, now: float) -> _Opened:
+    connection = opening.opened(folder)
+    others: list[apsw.Connection] = []
+    try:
+        found = loaded(connection, now)
+        others += [opening.reading(folder) for _ in range(READERS + 1)]
+    except BaseException as error:
+        for each in (connection, *others):
+            each.close()
+        if isinstance(error, DAMAGE):
+            raise file_damaged(error) from error
+        if isinstance(error, apsw.Error):
+            raise StartError(f"{folder / opening.NAME} cannot be used: {error}") from error
+        raise
+    return connection, others, found
+
+
+class SqliteStore:
+    """A `monitor.ports.SeriesStore`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        opened: _Opened,
+        threads: ThreadPoolExecutor,
+        config: RetentionConfig,
+        retention: Retention,
+        clock: Callable[[], float],
+    ) -> None:
+        self._connection, others, found = opened
+        self._threads = threads
+        self._config = config
+        self._retention = retention
+        self._clock = clock
+        self._complaints = found.complaints
+        self._hosts, self._shapes = found.hosts, found.shapes
+        self._writer = Writer(self._connection, VOICE, _nothing)
+        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        for connection in others[:READERS]:
+            self._readers.put(connection)
+        self._reading = others
+        self.space = Space(folder)
+        appender = Appender(self._writer, self._hosts, self._shapes, self._grown)
+        appender.folded = found.journal_last
+        appender.journal_bytes = found.journal_bytes
+        self._appender = appender
+        self.keeper = Keeper(
+            self._writer, self._hosts, self._shapes, appender, others[READERS], self.space, clock
+        )
+        self.keeper.grown(list(self._hosts.by_name.values()))
+        self.keeper.start()
+        self._closed = False
+
+    def _grown(self, hosts: Sequence[Any]) -> None:
+        self.keeper.grown(hosts)
+
+    async def append(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Keep these, all or none, durable on return: see `monitor.ports.SeriesStore`."""
+        if self._closed:
+            raise VOICE.closed()
+        self.space.require()
+        try:
+            await self._appender.append(frames, snapshots)
+        except Unavailable as error:
+            if error.code == FULL:
+                self._make_room()
+            raise
+
+    def _make_room(self) -> None:
+        """The disk is full: give up the ballast, and take nothing until there is room."""
+        self.space.release()
+        self.space.look()
+
+    async def range(
+        self,
+        series: Sequence[tuple[str, str]],
+        start: float,
+        end: float,
+        points: int,
+        raw: bool = False,
+    ) -> Buckets:
+        """At most `points` buckets over [start, end): see `monitor.ports.SeriesStore`."""
+        views = {
+            name: host.view()
+            for name in {host for host, _ in series}
+            if (host := self._hosts.by_name.get(name)) is not None
+        }
+        cancelled = threading.Event()
+        bad: dict[int, str] = {}
+
+        def read(connection: apsw.Connection) -> Buckets:
+            reader = Reader(connection, self._shapes, cancelled.is_set, bad)
+            return ranged(reader, views, tuple(series), start, end, points, raw)
+
+        try:
+            return await self._read(read)
+        finally:
+            cancelled.set()
+            self.keeper.damaged(bad)
+
+    async def snapshot_at(self, host: str, kind: str, at: float) -> Snapshot | None:
+        """The newest table of this kind not after `at`, or none."""
+        known = self._hosts.by_name.get(host)
+        if known is None:
+            return None
+        return await self._read(
+            lambda connection: snapshots.found(connection, known.id, host, kind, at)
+        )
+
+    async def series(self, host: str) -> tuple[str, ...]:
+        """Every KEY that this host has, sorted."""
+        known = self._hosts.by_name.get(host)
+        if known is None:
+            return ()
+        if known.keys is None:
+            numbers = sorted(known.schemas)
+
+            def read(connection: apsw.Connection) -> tuple[str, ...]:
+                shapes = [self._shapes.shape(connection, number) for number in numbers]
+                return tuple(sorted({key for shape in shapes for key in shape.keys}))
+
+            found = await self._read(read)
+            if len(numbers) == len(known.schemas):
+                known.keys = found
+            return found
+        return known.keys
+
+    async def trim(self, now: float) -> int:
+        """Let go of what has been kept long enough at `now`, in small steps; how many bytes."""
+        gone = 0
+        touched: set[int] = set()
+        while not self._closed:
+            step = await self._writer.submit(
+                lambda connection: (self._retention.step(connection, now), self._retention.touched)
+            )
+            touched |= step[1]
+            if not step[0]:
+                break
+            gone += step[0]
+            await asyncio.sleep(PAUSE_SECONDS)
+        if touched:
+            await self.keeper.floors(touched)
+            await self._writer.submit(give_back)
+        return gone
+
+    def oldest_accepted(self, now: float) -> float:
+        """Frames from before this instant would be let go of at once."""
+        kept = now - max(self._config.raw, LATEST_SECONDS)
+        return max(kept, self._retention.oldest_accepted(now))
+
+    def warnings(self) -> tuple[StoreWarning, ...]:
+        """What its operator should know of it now."""
+        found = [self._retention.held, self.space.warning()]
+        if self.keeper.fault is not None:
+            found.append(
+                StoreWarning(
+                    "store_behind", f"The history cannot be looked after: {self.keeper.fault}"
+                )
+            )
+        damaged = self._complaints[:3]
+        lost = sum(len(host.lost) for host in self._hosts.by_name.values())
+        if lost:
+            damaged.append(f"{lost} stretches of history are damaged and shown as gaps")
+        if damaged:
+            text = "; ".join(damaged) + ".  monitor doctor says which"
+            found.append(StoreWarning("store_damaged", text))
+        return tuple(each for each in found if each is not None)
+
+    async def settle(self) -> None:
+        """Compact everything that is over at once, as time would: for benches and tests."""
+        await self.keeper.settle()
+
+    async def close(self) -> None:
+        """Give back what is held; appends that were begun are finished."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._appender.finish()
+        await self.keeper.stop()
+        await self._writer.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        for connection in self._reading:
+            connection.close()
+        self._connection.close()
+
+    async def _read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        """Look at one unchanging view of the file, in a reader's thread."""
+        if self._closed:
+            raise VOICE.closed()
+
+        def read() -> _T:
+            connection = self._readers.get()
+            try:
+                return viewed(connection, work, VOICE)
+            except Cancelled:
+                raise VOICE.closed() from None
+            finally:
+                self._readers.put(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+
+def give_back(connection: apsw.Connection) -> None:
+    """Within a transaction: some free pages to the file system, where there are many."""
+    free, pages = connection.pragma("freelist_count"), connection.pragma("page_count")
+    if free * 10 > pages:
+        connection.execute("PRAGMA incremental_vacuum(500)")
+
+
+def _nothing(outcomes: Sequence[Any]) -> None:
+    del outcomes
