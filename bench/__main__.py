@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 
 from bench import collect, log, server
+from bench.store import run as store
 from bench.stream import run as stream
 
 BENCHES: dict[str, Callable[[], None]] = {
     "collect": collect.main,
     "log": log.main,
     "server": server.main,
+    "store": store.main,
     "stream": stream.main,
 }
 

@@ -1,0 +1,191 @@
+"""``python -m bench store [--quick]``: the series store beside its peers, in one run.
+
+Every store gets the same samples and the same questions, one store after the other, minutes
+apart on the same machine.  What is told of a store is what its own process used.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from bench.recording import recording
+from bench.store import tables
+from bench.store.ours import Ours
+from bench.store.peer import NotFetched
+from bench.store.peers import Prometheus, VictoriaMetrics
+from bench.store.plan import FULL, QUICK, Plan, Sets, questions
+from bench.store.samples import Samples
+from bench.store.shapes import Fed, Question, Store
+
+PLACE = Path(__file__).resolve().parent.parent.parent
+"""A disk, where /tmp may be memory."""
+
+SAME = 1e-12
+"""Values that differ by less are the same: VictoriaMetrics keeps decimal numbers."""
+
+MOST_CHECKED = 5_000
+"""Rows of a series that are compared with what was given."""
+
+Kind = Callable[[Path], Store]
+
+
+def main() -> None:
+    """Measure and print."""
+    plan = QUICK if "--quick" in sys.argv else FULL
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=PLACE))
+    try:
+        bench = _Bench(folder, plan)
+        pushes = bench.ingest()
+        tables.ingest(pushes)
+        loads = list(bench.loads())
+        tables.sizes(loads)
+        tables.latencies(loads)
+        large = bench.each(bench.sets.large(), weigh=True)
+        tables.starts([*(load for load in loads if load.samples == bench.sets.most_series), *large])
+        tables.targets(pushes, loads, large)
+    finally:
+        shutil.rmtree(folder)
+    print(f"\n{time.monotonic() - began:.0f} s in all; medians of {plan.runs}")
+
+
+class _Bench:
+    """What is measured, of every store that is there."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._number = count(1)
+        self._kinds: list[Kind] = [Ours]
+        for kind in (VictoriaMetrics, Prometheus):
+            try:
+                kind(folder / "there")
+            except NotFetched as error:
+                print(f"left out: {error}", file=sys.stderr)
+            else:
+                self._kinds.append(kind)
+        source = recording()
+        varying = int(np.sum(np.ptp(source.values, axis=0) > 0))
+        print(f"{source.origin}: {len(source.keys)} series, {varying} of them ever change")
+        self.sets = Sets(folder, source, plan)
+
+    @contextmanager
+    def _running(self, kind: Kind, samples: Samples) -> Iterator[Store]:
+        """A new store; its folder goes with it."""
+        folder = self._folder / f"store-{next(self._number)}"
+        store = kind(folder)
+        store.start(samples)
+        try:
+            yield store
+        finally:
+            store.close()
+            shutil.rmtree(folder)
+
+    def ingest(self) -> list[tables.Ingest]:
+        """What taking samples costs, one push at a time and many at once."""
+        samples = self.sets.fleet()
+        rows = []
+        for singly, last in ((True, self._plan.single_rows), (False, self._plan.bulk_rows)):
+            for kind in self._kinds:
+                runs: list[tuple[Fed, Fed]] = []
+                name = ""
+                for _ in range(self._plan.runs):
+                    with self._running(kind, samples) as store:
+                        fed = store.feed(samples, 0, last, singly=singly)
+                        runs.append((fed, fed + store.settle()))
+                        name = store.name
+                rows.append(
+                    tables.Ingest(
+                        name,
+                        singly,
+                        statistics.median(fed.per_cpu_second for fed, _ in runs),
+                        statistics.median(settled.per_cpu_second for _, settled in runs),
+                        statistics.median(fed.samples / fed.seconds for fed, _ in runs),
+                    )
+                )
+        self._forget(samples)
+        return rows
+
+    def loads(self) -> Iterator[tables.Load]:
+        """Each set in each store: what it weighs on the disk, and how fast it is read."""
+        for samples in self.sets.various():
+            yield from self.each(samples)
+
+    def each(self, samples: Samples, *, weigh: bool = False) -> list[tables.Load]:
+        """A set in every store; a peer that cannot take it is named and left out."""
+        rows = []
+        for kind in self._kinds:
+            try:
+                with self._running(kind, samples) as store:
+                    rows.append(self._load(store, samples, weigh=weigh))
+            except RuntimeError as error:
+                if kind is Ours:
+                    raise
+                print(f"{kind} fails at {samples.name}: {error}", file=sys.stderr)
+        self._forget(samples)
+        return rows
+
+    def _load(self, store: Store, samples: Samples, *, weigh: bool) -> tables.Load:
+        empty = store.weight()
+        fed = store.feed(samples, 0, samples.rows, singly=False)
+        fed_weight = store.weight()
+        settled = store.settle()
+        _check(store, samples)
+        asked = list(questions(samples, self._plan)) if not weigh else []
+        waits = {each.text: store.ask(each.questions) for each in asked}
+        last, starts = store.weight(), []
+        for _ in range(self._plan.runs if weigh else 1):
+            store.close()
+            starts.append(store.start(samples, _some(samples)))
+        return tables.Load(
+            store=store.name,
+            samples=samples.name,
+            count=samples.count,
+            fed=fed,
+            settled=settled,
+            sizes=store.sizes(),
+            waits=waits,
+            start_seconds=statistics.median(starts),
+            weights=(empty, fed_weight, last, store.weight()),
+        )
+
+    def _forget(self, samples: Samples) -> None:
+        Path(samples.path).unlink()
+
+
+def _some(samples: Samples) -> Question:
+    """A chart of one series' last hour."""
+    return Question(samples.hosts[-1:], (0,), samples.end - 3_600, samples.end, 60)
+
+
+def _check(store: Store, samples: Samples) -> None:
+    """It must be that a store has what it was given: a store that loses samples is fast."""
+    chance = np.random.default_rng(1)
+    for _ in range(3):
+        host = int(chance.integers(len(samples.hosts)))
+        column = int(chance.integers(len(samples.keys)))
+        first = int(chance.integers(samples.rows // 2))
+        last = min(samples.rows, first + MOST_CHECKED)
+        _, values = samples.stretch(host, first, last)
+        start, end = (samples.start + row * samples.step_seconds for row in (first, last))
+        found = store.values(samples.hosts[host], column, start, end)
+        given = values[:, column]
+        if len(found) != len(given) or not np.allclose(found, given, rtol=SAME, atol=0):
+            raise RuntimeError(
+                f"{store.name} gave {len(found)} values of {len(given)} of column {column} of"
+                f" {samples.hosts[host]} in {samples.name}, or others"
+            )
+
+
+if __name__ == "__main__":
+    main()
