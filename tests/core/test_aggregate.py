@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -77,6 +77,7 @@ _TABLE = arrays.arrays(
 )
 
 
+@settings(deadline=None)
 @given(_TABLE, st.floats(0, 100))
 def test_percentiles_are_those_of_numpy(table: Floats, percent: float) -> None:
     percent = round(percent, 2)
@@ -89,6 +90,7 @@ def test_percentiles_are_those_of_numpy(table: Floats, percent: float) -> None:
             assert math.isnan(value)
 
 
+@settings(deadline=None)
 @given(_TABLE, st.sampled_from(["avg", "max", "min", "sum", "p0", "p50", "p95", "p100"]))
 def test_of_smaller_numbers_the_aggregate_is_not_larger(table: Floats, text: str) -> None:
     """It must be that a minimum stays below its average, and that below its maximum."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.markers import MOST_MARKERS, TOLERANCE_SECONDS, beginnings
@@ -115,6 +115,7 @@ def test_there_are_never_more_than_the_bound_and_the_newest_stay() -> None:
     assert instants[-1] == pytest.approx(end - 990, abs=100)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(200, 5_000), min_size=1, max_size=6),
     st.lists(st.floats(0, 600), min_size=6, max_size=6),

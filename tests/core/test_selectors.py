@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core import selectors
@@ -172,12 +172,14 @@ def test_a_selector_made_to_go_back_takes_no_time() -> None:
 _PATTERN = st.text("ab*?", max_size=10)
 
 
+@settings(deadline=None)
 @given(_PATTERN, st.text("ab", max_size=12))
 def test_globs_match_what_the_library_says(pattern: str, value: str) -> None:
     expected = re.fullmatch(fnmatch.translate(pattern), value) is not None
     assert (selectors.glob(pattern).fullmatch(value) is not None) is expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.text("ab=!,() \"'\\*?in", max_size=40))
 def test_any_text_is_a_selector_or_an_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
@@ -191,6 +193,7 @@ def _quoted(value: str) -> str:
     return '"' + re.sub(r'([\\"*?])', r"\\\1", value) + '"'
 
 
+@settings(deadline=None)
 @given(st.lists(_VALUE, min_size=1, max_size=5), _VALUE)
 def test_any_value_can_be_written_quoted(values: list[str], other: str) -> None:
     text = f"a in ({', '.join(map(_quoted, values))})"

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.web import spreadsheet
@@ -37,6 +37,7 @@ def test_a_name_is_never_a_formula(name: str, cell: str) -> None:
 _FLOATS = st.lists(st.floats(), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), _FLOATS, st.text() | st.none())
 def test_what_is_written_is_read_back(
     host: str, key: str, numbers: list[float], label: str | None
