@@ -28,6 +28,15 @@ EARLY_SECONDS = 0.1
 """A row so early belongs to the next bucket: clocks are slewed.  It is absolute, so that the
 buckets of one tier nest exactly in those of the next."""
 
+RATE_BITS = 10
+"""Of a rate that is kept: less than 0.1 % away from what was observed."""
+
+FINEST_A_UNIT = 1e6
+SAME_SHARE = 1e-12
+MOST_UNITS = float(2**52)
+"""A total so near to a multiple of 1e-6, by its own and the last value's size, is that multiple;
+beyond so many of them floats cannot tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:
@@ -216,3 +225,37 @@ def _within(part: Rollup, first: int, step: float, count: int) -> Rollup:
         part.starts, (first * step - early_seconds(step), (first + count) * step)
     )
     return Rollup(part.starts[begin:end], part.fields[:, begin:end])
+
+
+def shortened(rollup: Rollup, counters: NDArray[np.bool_]) -> Rollup:
+    """The same without digits that say nothing, for keeping: a third fewer bytes.
+
+    Rates are quotients and fill all 53 bits.  A counter's minimum is rounded down and its
+    maximum up to 1 + `RATE_BITS` bits, so that what was observed still lies between them.  A
+    total that misses a multiple of 1e-6 by no more than adding floats would is that multiple.
+    Last values, gauges' extremes and weights stay as they are.  Doing it twice is doing it
+    once, and it does not matter to the extremes whether it is done before or after `rolled`.
+    """
+    fields = rollup.fields.copy()
+    columns = np.flatnonzero(counters)
+    fields[MINIMUM][:, columns] = _rounded(fields[MINIMUM][:, columns], up=False)
+    fields[MAXIMUM][:, columns] = _rounded(fields[MAXIMUM][:, columns], up=True)
+    total, last = fields[TOTAL], fields[LAST]
+    with np.errstate(over="ignore", invalid="ignore"):
+        units = np.rint(total * FINEST_A_UNIT)
+        snapped = units / FINEST_A_UNIT
+        size = np.where(np.isfinite(last), np.abs(last), 0.0)
+        noise = np.maximum(np.abs(total), size) * SAME_SHARE
+        near = (np.abs(units) < MOST_UNITS) & (np.abs(snapped - total) <= noise)
+    np.copyto(total, snapped, where=near)
+    return Rollup(rollup.starts, fields)
+
+
+def _rounded(rates: Floats, *, up: bool) -> Floats:
+    """To fewer bits, never in the other direction."""
+    unit = np.int64(1) << (52 - RATE_BITS)
+    bits = rates.view(np.int64)
+    cut_off = bits & -unit
+    away = (bits != cut_off) & ((rates > 0) == up) & np.isfinite(rates)
+    rounded = np.where(np.isfinite(rates), cut_off + np.where(away, unit, 0), bits)
+    return rounded.view(np.float64)

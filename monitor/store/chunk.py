@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.rollups import FIELDS, LAST, MAXIMUM, MINIMUM, TOTAL, WEIGHT, Rollup
 from monitor.core.series import Floats
-from monitor.store.codec import CONSTANT, LEAD, STEPS, ChunkDamaged, decode_into, encode, unstep
+from monitor.store.codec import CONSTANT, STEPS, ChunkDamaged, decode_into, encode
+from monitor.store.steps import LEAD, unstep
 
 __all__ = ["Chunk", "ChunkDamaged", "from_rollup", "from_rows"]
 
@@ -81,12 +82,14 @@ def _packed(form: int, at: Floats, columns: Floats) -> bytes:
     entries = np.zeros(1 + len(columns), _PLANES)
     header = b"\0\0"
     bodies: dict[bytes, int] = {}
+    known: Collection[bytes]  # to totals, which come second and may be like the last values
     bits = columns.view(np.uint64)
     entries["codec"] = CONSTANT
     entries["first"][1:] = bits[:, 0]
     changing = (bits != bits[:, :1]).any(axis=1)
     for number in (0, *(np.flatnonzero(changing) + 1).tolist()):
-        codec, body = encode(at if number == 0 else columns[number - 1], bodies)
+        known = bodies if form == _ROLLUP and count < number <= 2 * count else ()
+        codec, body = encode(at if number == 0 else columns[number - 1], known)
         scale = shape = divisor = first = 0
         if codec == CONSTANT:
             (first,), body = _BITS.unpack(body), b""
