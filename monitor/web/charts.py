@@ -3,6 +3,7 @@
 Values in, SVG paths and words out; the template prints them.  `static/js/charts.js` draws
 the same picture in the same box: its margins, its ticks and its rule for gaps stand here and
 there alike.  The plot is `WIDTH` by `HEIGHT` units, stretched to the box by the browser.
+Charts of other ranges than the live one are drawn in `rangecharts`, of the same parts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ TOP = 8.0
 
 GAP_PERIODS = 2.5
 """Observations further apart than so many of their usual distance have a gap between them."""
+
+SURE_GAP_BUCKETS = 1.5
+"""The same, in buckets, where none can be empty by chance."""
 
 LABEL_PIXELS = 13.0
 """Labels at the right edge are at least so far apart."""
@@ -77,6 +81,35 @@ class Line:
     last: str
     y: float | None
     """Where its label stands at the right edge, in pixels; none where it has no label."""
+    band: str = ""
+    """What lies between the least and the most of each bucket."""
+    before: str = ""
+    """The same series in the stretch that is laid under the range."""
+    reading: str = ""
+    """What it did over the whole range, in words; empty on a live chart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An instant on the horizontal axis: how far along it is, 0 to 1, and its words."""
+
+    share: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the range that has something to say: where it is, 0 to 1, and its words."""
+
+    share: float
+    width: float
+    text: str
+
+
+LIVE_TIMES = tuple(
+    Mark(n / 5, text) for n, text in enumerate(("−10 min", "−8", "−6", "−4", "−2", "now"))
+)
+"""The marks of a live chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +121,9 @@ class Drawing:
     ticks: tuple[Tick, ...]
     summary: str
     """The picture in words, for who cannot see it."""
+    times: tuple[Mark, ...] = LIVE_TIMES
+    before: str = ""
+    """The total of a stack in the stretch that is laid under the range."""
 
 
 def draw(
@@ -99,14 +135,14 @@ def draw(
     each KEY's averages with NaN where nothing was observed.
     """
     absent = np.full(len(starts), np.nan)
-    columns = [_bounded(found.get(text, absent)) for text, _ in plan.lines]
+    columns = [bounded(found.get(text, absent)) for text, _ in plan.lines]
     stops = stack(columns) if plan.stacked else columns
-    top = plan.top or nice_top(_highest(stops), plan.style)
+    top = plan.top or nice_top(highest(stops), plan.style)
     x = WIDTH - (end - starts)
     lines = []
-    lasts = [_last(column, starts, step, end) for column in columns]
-    ends = [_last(stop, starts, step, end) for stop in stops]
-    heights = labels([_label_y(lasts[i], ends[i], top, plan.stacked) for i in range(len(stops))])
+    lasts = [last_of(column, starts, step, end) for column in columns]
+    ends = [last_of(stop, starts, step, end) for stop in stops]
+    heights = labels([label_y(lasts[i], ends[i], top, plan.stacked) for i in range(len(stops))])
     below = np.zeros(len(starts))
     for index, (text, label) in enumerate(plan.lines):
         y = HEIGHT * (1 - np.clip(stops[index] / top, 0, 1))
@@ -118,18 +154,18 @@ def draw(
                 text,
                 label,
                 index % MOST_LINES + 1,
-                "" if plan.stacked else _stroke(x, y, runs),
-                _area(x, y, base, runs) if plan.stacked else "",
+                "" if plan.stacked else stroke(x, y, runs),
+                area(x, y, base, runs) if plan.stacked else "",
                 f"{label} {words}" if plan.stacked else words,
                 heights[index],
             )
         )
         if plan.stacked:
             below = stops[index]
-    return Drawing(plan, tuple(lines), _ticks(top, plan.style), _summary(plan, columns, lasts))
+    return Drawing(plan, tuple(lines), ticks(top, plan.style), _summary(plan, columns, lasts))
 
 
-def _bounded(column: Floats) -> Floats:
+def bounded(column: Floats) -> Floats:
     """The column without infinities and within what can be added up."""
     return np.clip(np.where(np.isfinite(column), column, np.nan), -_LARGEST, _LARGEST)
 
@@ -145,14 +181,20 @@ def stack(columns: Sequence[Floats]) -> list[Floats]:
     return sums
 
 
-def runs_of(starts: Floats, values: Floats, step: float) -> list[np.ndarray]:
-    """The points of a series, parted where it was silent for longer than it usually is."""
+def runs_of(starts: Floats, values: Floats, step: float, period: float = 0.0) -> list[np.ndarray]:
+    """The points of a series, parted where it was silent for longer than it usually is.
+
+    `period` is the time between its observations in seconds, 0 where it is not known.  Buckets
+    that are wide enough for two of them are never empty by chance: one that is, is a gap.
+    """
     points = np.flatnonzero(np.isfinite(values))
     if not len(points):
         return []
     distances = np.diff(starts[points])
-    usual = float(np.median(distances)) if len(distances) else step
-    return np.split(points, np.flatnonzero(distances > GAP_PERIODS * max(step, usual)) + 1)
+    usual = max(step, float(np.median(distances)) if len(distances) else step)
+    sure = period and usual < step * 1.01 and step >= 2 * period
+    limit = (SURE_GAP_BUCKETS if sure else GAP_PERIODS) * usual
+    return np.split(points, np.flatnonzero(distances > limit) + 1)
 
 
 def labels(wanted: Sequence[float | None]) -> list[float | None]:
@@ -177,12 +219,13 @@ def labels(wanted: Sequence[float | None]) -> list[float | None]:
     return placed
 
 
-def _highest(columns: Sequence[Floats]) -> float:
+def highest(columns: Sequence[Floats]) -> float:
+    """The largest of all values, 0 where there are none above it."""
     finite = [float(column[np.isfinite(column)].max(initial=0.0)) for column in columns]
     return max(finite, default=0.0)
 
 
-def _last(column: Floats, starts: Floats, step: float, end: float) -> float:
+def last_of(column: Floats, starts: Floats, step: float, end: float) -> float:
     """The newest value, where it is not too old to be called that."""
     points = np.flatnonzero(np.isfinite(column))
     if not len(points):
@@ -193,14 +236,15 @@ def _last(column: Floats, starts: Floats, step: float, end: float) -> float:
     return float(column[points[-1]]) if fresh else math.nan
 
 
-def _label_y(last: float, stop: float, top: float, stacked: bool) -> float | None:
+def label_y(last: float, stop: float, top: float, stacked: bool) -> float | None:
+    """How far down the label of a last value belongs, in pixels; none where it gets none."""
     if not math.isfinite(last) or (stacked and last < LEAST_BAND * top):
         return None
     middle = stop - last / 2 if stacked else last
     return HEIGHT * (1 - min(1.0, max(0.0, middle / top)))
 
 
-def _stroke(x: Floats, y: Floats, runs: Sequence[np.ndarray]) -> str:
+def stroke(x: Floats, y: Floats, runs: Sequence[np.ndarray]) -> str:
     """The line as path data; a lone point is a dot, by its round cap."""
     parts = []
     for run in runs:
@@ -209,7 +253,7 @@ def _stroke(x: Floats, y: Floats, runs: Sequence[np.ndarray]) -> str:
     return "".join(parts)
 
 
-def _area(x: Floats, y: Floats, base: Floats, runs: Sequence[np.ndarray]) -> str:
+def area(x: Floats, y: Floats, base: Floats, runs: Sequence[np.ndarray]) -> str:
     """What lies between a line and the one below it, as path data."""
     parts = []
     for run in runs:
@@ -222,7 +266,8 @@ def _area(x: Floats, y: Floats, base: Floats, runs: Sequence[np.ndarray]) -> str
     return "".join(parts)
 
 
-def _ticks(top: float, style: str) -> tuple[Tick, ...]:
+def ticks(top: float, style: str) -> tuple[Tick, ...]:
+    """The marks of a vertical axis."""
     return tuple(
         Tick(tick_text(top * share, style), HEIGHT * (1 - share)) for share in (0.0, 0.5, 1.0)
     )

@@ -51,6 +51,22 @@ _OWN_UPTIME = key("process.uptime", process="monitor")
 _encoder = msgspec.json.Encoder()
 
 
+async def markers_of(services: Services, host: str, start: float, end: float) -> list[Marker]:
+    """When a host booted, and when this server started, within [start, end), ascending."""
+    wanted = [(host, _UPTIME), (services.host, _OWN_UPTIME)]
+    found = await services.store.range(wanted, start, end, MARKER_POINTS)
+    markers: list[Marker] = []
+    for series in found.series:
+        instants = beginnings(
+            found.starts, found.step_seconds, series.minimum, series.maximum, start, end
+        )
+        if series.key == _UPTIME:
+            markers += [Marker(at, "reboot", f"{series.host} booted") for at in instants]
+        else:
+            markers += [Marker(at, "server_start", "this server started") for at in instants]
+    return sorted(markers, key=lambda marker: marker.at)
+
+
 class Histories:
     """The handlers."""
 
@@ -83,19 +99,8 @@ class Histories:
         start, end = query.span(self._services.clock(), DEFAULT_RANGE_SECONDS)
         if host not in self._services.state.hosts:
             raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
-        wanted = [(host, _UPTIME), (self._services.host, _OWN_UPTIME)]
         async with self._turns.deadline(), self._turns.taken():
-            found = await self._services.store.range(wanted, start, end, MARKER_POINTS)
-        markers: list[Marker] = []
-        for series in found.series:
-            instants = beginnings(
-                found.starts, found.step_seconds, series.minimum, series.maximum, start, end
-            )
-            if series.key == _UPTIME:
-                markers += [Marker(at, "reboot", f"{series.host} booted") for at in instants]
-            else:
-                markers += [Marker(at, "server_start", "this server started") for at in instants]
-        markers.sort(key=lambda marker: marker.at)
+            markers = await markers_of(self._services, host, start, end)
         return Response(_encoder.encode(markers), content_type="application/json")
 
     def _hosts(self, asked: Asked) -> list[str]:

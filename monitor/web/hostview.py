@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.core.state import HostState
-from monitor.model import Row, SeriesKey, key
+from monitor.model import Row, SeriesKey, Snapshot, key
 from monitor.web.charts import Drawing
 from monitor.web.format import duration
 from monitor.web.hosttables import (
@@ -23,6 +23,7 @@ from monitor.web.hosttables import (
     filesystems,
     interfaces,
 )
+from monitor.web.rangebar import RangeBar, at_words, plain_bar
 from monitor.web.tables import LiveTable, SnapshotTable, snapshot_table, words
 from monitor.web.views import MOST_LABELS, Reader, Status, Value, natural, status_of
 
@@ -83,12 +84,28 @@ class HostPage:
     collectors: SnapshotTable | None
     notes: Mapping[str, str]
     """What could not be read, by the collector's name."""
+    bar: RangeBar
+    """The range of the charts, and the ways to others."""
 
 
-def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: str) -> HostPage:
-    """The page of a host at an instant; `sort` is how its processes are asked for."""
+def host_page(
+    host: HostState,
+    drawings: Sequence[Drawing],
+    now: float,
+    sort: str,
+    bar: RangeBar | None = None,
+    then: Snapshot | None = None,
+) -> HostPage:
+    """The page of a host at an instant; `sort` is how its processes are asked for.
+
+    Without `bar` its charts are live.  `then` are the processes of the instant that the bar
+    names; where it names one and there are none, the page has none.
+    """
     reader = Reader(host, now)
     tables = host.snapshots
+    bar = bar or plain_bar(host.name, now)
+    if then is not None:  # the newest before the instant may be much older than it
+        bar = replace(bar, at_words=at_words(then.at, now))
     system = next(iter(_rows(host, "system")), {})
     return HostPage(
         name=host.name,
@@ -107,13 +124,16 @@ def host_page(host: HostState, drawings: Sequence[Drawing], now: float, sort: st
         disks=disks(reader),
         interfaces=interfaces(reader),
         pressure=_pressure(reader),
-        processes=snapshot_table(tables.get("processes"), PROCESSES, sort),
+        processes=snapshot_table(
+            then if bar.asked.at else tables.get("processes"), PROCESSES, sort
+        ),
         units=snapshot_table(tables.get("cgroups"), UNITS),
         limits=snapshot_table(tables.get("limits"), LIMITS),
         sensors=_sensors(reader),
         summary=tuple(_summary(reader)),
         collectors=snapshot_table(tables.get("collectors"), COLLECTORS),
         notes=_notes(_rows(host, "collectors")),
+        bar=bar,
     )
 
 

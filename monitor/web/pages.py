@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, request
@@ -20,18 +21,19 @@ from monitor.core.events import position_text
 from monitor.core.series import Floats
 from monitor.core.state import HostState
 from monitor.errors import NotFound, excerpt
-from monitor.ports import Buckets
+from monitor.ports import StoreWarning
 from monitor.web import charts
 from monitor.web.assets import Assets
 from monitor.web.chartplan import plans
+from monitor.web.hosthistory import RANGE_POINTS, Past, past, remembered
 from monitor.web.hostview import HostPage, host_page
 from monitor.web.problems import Problem
+from monitor.web.rangebar import live_bar, range_bar
+from monitor.web.rangecharts import draw_range
+from monitor.web.ranges import Range, asked
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
 from monitor.web.views import HISTORY_SECONDS, Fleet, Reader, fleet, frozen
-
-CHART_POINTS = 121
-"""Buckets in a chart's first paint: 5 s each."""
 
 SPARK_POINTS = 60
 """Buckets in a sparkline: 10 s each."""
@@ -69,9 +71,23 @@ def environment(services: Services) -> Environment:
     found.globals["chart_height"] = charts.HEIGHT
     found.globals["chart_top"] = charts.TOP
     found.globals["chart_width"] = charts.WIDTH
+    found.globals["range_points"] = RANGE_POINTS
     for template in found.list_templates():
         found.get_template(template)  # compiled now, not while somebody waits
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What every page says beside its view: taken on the event loop, before the view is made.
+
+    `position` is the log's, `span` the range that links to hosts keep, `warnings` the store's.
+    """
+
+    position: str
+    now: float
+    span: Range
+    warnings: tuple[StoreWarning, ...]
 
 
 class Pages:
@@ -87,45 +103,48 @@ class Pages:
         """Every page and where it stands."""
 
     async def fleet(self) -> Response:
-        """Every host on one page."""
-        position = await self._position()
-        now = self._services.clock()
+        """Every host on one page; a range in its address is what its links lead to."""
+        around = await self._around()
         hosts = [frozen(host) for host in self._services.state.hosts.values()]
         as_text = wants_text(dict(request.headers))
-        sparks = {} if as_text else await self._sparks(hosts, now)
-        body = await asyncio.to_thread(self._fleet_body, hosts, sparks, now, position, as_text)
+        sparks = {} if as_text else await self._sparks(hosts, around.now)
+        body = await asyncio.to_thread(self._fleet_body, hosts, sparks, around, as_text)
         return _response(body, as_text)
 
     async def host(self, name: str) -> Response:
         """One host's page.  Raises `NotFound` for a host that nobody knows."""
-        position = await self._position()
-        now = self._services.clock()
+        around = await self._around()
+        now = around.now
         state = self._services.state.hosts.get(name)
         if state is None:
             raise NotFound(f"no host is called {excerpt(name)}", field="host")
         as_text = wants_text(dict(request.headers))
+        wanted = asked(request.args, now)
         sort = request.args.get("sort", "")[:LONGEST_SORT]
         host = frozen(state)
-        chosen = () if as_text else plans(Reader(host, now))
-        ranges = [await self._range(name, plan, now) for plan in chosen]
+        known = host if host.schema.texts else await self._remembered(host)
+        chosen = () if as_text else plans(Reader(known, now))
+        found = await past(self._services, host, chosen, wanted, now)
         body = await asyncio.to_thread(
-            self._host_body, host, chosen, ranges, now, position, sort, as_text
+            self._host_body, host, chosen, wanted, found, around, sort, as_text
         )
         return _response(body, as_text)
 
     def problem(self, problem: Problem) -> Response:
         """The page that tells somebody at a browser what went wrong."""
-        page = self._templates.get_template("error.html").render(problem=problem)
+        page = self._templates.get_template("error.html").render(problem=problem, around=None)
         return Response(page, status=problem.status, content_type="text/html; charset=utf-8")
 
-    async def _position(self) -> str:
+    async def _around(self) -> Around:
+        """What stands around a view; the position is taken first, so nothing falls between."""
         log = self._services.log
-        return position_text(log.epoch, await log.last())
+        position = position_text(log.epoch, await log.last())
+        now = self._services.clock()
+        span = asked(request.args, now).span
+        return Around(position, now, span, self._services.store.warnings())
 
-    async def _range(self, host: str, plan: charts.Plan, now: float) -> Buckets:
-        series = [(host, text) for text, _ in plan.lines]
-        start = now - HISTORY_SECONDS
-        return await self._services.store.range(series, start, now, CHART_POINTS)
+    async def _remembered(self, host: HostState) -> HostState:
+        return remembered(host, await self._services.store.series(host.name))
 
     async def _sparks(self, hosts: list[HostState], now: float) -> dict[str, Floats]:
         series = [(host.name, SPARK_KEY) for host in hosts[:MOST_SPARKS]]
@@ -139,38 +158,46 @@ class Pages:
         self,
         hosts: list[HostState],
         sparks: Mapping[str, Floats],
-        now: float,
-        position: str,
+        around: Around,
         as_text: bool,
     ) -> str:
-        view = fleet(hosts, sparks, now)
+        view = fleet(hosts, sparks, around.now)
         if as_text:
             return fleet_text(view)
-        return self._render("fleet.html", view, position)
+        return self._render("fleet.html", view, around)
 
     def _host_body(
         self,
         host: HostState,
         chosen: tuple[charts.Plan, ...],
-        ranges: list[Buckets],
-        now: float,
-        position: str,
+        wanted: Range,
+        found: Past,
+        around: Around,
         sort: str,
         as_text: bool,
     ) -> str:
-        drawings = [_drawn(plan, found, now) for plan, found in zip(chosen, ranges, strict=True)]
-        view = host_page(host, drawings, now, sort)
+        cut = found.cut
+        if wanted.live:
+            bar = live_bar(host.name, wanted, cut.now)
+            drawings = [_drawn(plan, found) for plan in chosen]
+        else:
+            drawings = [draw_range(plan, cut) for plan in chosen]
+            bar = range_bar(
+                host.name, wanted, cut, chosen, first=found.first, markers=found.markers
+            )
+        view = host_page(host, drawings, cut.now, sort, bar, found.processes)
         if as_text:
             return host_text(view)
-        return self._render("host.html", view, position)
+        return self._render("host.html", view, around)
 
-    def _render(self, template: str, view: Fleet | HostPage, position: str) -> str:
-        return self._templates.get_template(template).render(view=view, position=position)
+    def _render(self, template: str, view: Fleet | HostPage, around: Around) -> str:
+        return self._templates.get_template(template).render(view=view, around=around)
 
 
-def _drawn(plan: charts.Plan, found: Buckets, now: float) -> charts.Drawing:
-    columns = {series.key: series.average for series in found.series}
-    return charts.draw(plan, found.starts, found.step_seconds, now, columns)
+def _drawn(plan: charts.Plan, found: Past) -> charts.Drawing:
+    cut = found.cut
+    columns = {series.key: series.average for series in cut.found.series}
+    return charts.draw(plan, cut.found.starts, cut.found.step_seconds, cut.now, columns)
 
 
 def is_browser(headers: Mapping[str, str] | Headers) -> bool:

@@ -1,5 +1,6 @@
 /**
- * Live charts: uPlot takes over the box in which the server drew the first picture.
+ * Live charts: uPlot takes over the box in which the server drew the first picture.  Charts of
+ * other ranges are drawn by rangechart.js in the same box; only one of the two is active.
  *
  * Margins, ticks, colours, dashes and the rule for gaps are those of monitor/web/charts.py and
  * templates/chart.html, so that nothing moves when it does.
@@ -9,6 +10,7 @@ import uPlot from "/static/vendor/uplot/uPlot.esm.js";
 import { gaps, highest, lastOf, PLOT, spread, stack, tickText } from "./chartmath.js";
 import { niceTop, text } from "./format.js";
 import { update } from "./live.js";
+import { clock } from "./timeaxis.js";
 
 export const WINDOW_S = 600;
 const HEIGHT = 160;
@@ -22,6 +24,8 @@ const X_LABELS = ["−10 min", "−8", "−6", "−4", "−2", "now"];
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [4, 2], [10, 4], [1, 4], [6, 2, 1, 2, 1, 2]];
 /** Rows kept: the window at one a second, and a little for clocks that differ. */
 const MOST_ROWS = WINDOW_S + 30;
+/** Seconds that the crosshair goes at a press of an arrow. */
+const STRIDE_S = 5;
 
 /** @typedef {{key: string, label: string, slot: number, readout: Element | null}} Line */
 
@@ -37,7 +41,6 @@ export class Chart {
     this.style = figure.dataset.style ?? "";
     this.stacked = figure.dataset.stacked === "yes";
     this.fixedTop = Number(figure.dataset.top) || 0;
-    this.time = figure.querySelector(".at");
     /** @type {Line[]} */
     this.lines = [...figure.querySelectorAll("[data-series]")].map((item) => ({
       key: item.getAttribute("data-series") ?? "",
@@ -52,6 +55,8 @@ export class Chart {
     this.end = 0;
     this.top = 1;
     this.visible = true;
+    /** Whether the box is ours, and not a range's. */
+    this.active = true;
     /** Until the history is there, the server's picture says more. */
     this.loaded = false;
     this.drawnAt = 0;
@@ -109,7 +114,7 @@ export class Chart {
   /** Draw up to an instant. @param {number} now unix seconds, the server's */
   draw(now) {
     this.end = Math.floor(now);
-    if (!this.loaded || !this.visible || document.hidden || !this.t.length) return;
+    if (!this.active || !this.loaded || !this.visible || document.hidden || !this.t.length) return;
     this.drawnAt = performance.now();
     const drawn = this.stacked ? stack(this.columns) : this.columns;
     this.top = this.fixedTop || niceTop(highest(drawn, this.t, this.end - WINDOW_S), this.style);
@@ -137,11 +142,17 @@ export class Chart {
     this.plot?.redraw();
   }
 
-  destroy() {
-    this.resized.disconnect();
+  /** Leave the box to the chart of a range. */
+  leave() {
+    this.active = false;
+    this.release();
     this.plot?.destroy();
     this.plot = null;
-    this.release();
+  }
+
+  destroy() {
+    this.resized.disconnect();
+    this.leave();
   }
 
   /** @returns {uPlot.Options} */
@@ -157,7 +168,7 @@ export class Chart {
       height: HEIGHT,
       padding: [TOP, RIGHT, 0, 0],
       legend: { show: false },
-      cursor: { sync: { key: "page" }, drag: { x: false, y: false }, y: false },
+      cursor: { show: false },
       scales: {
         x: { time: false, range: () => [this.end - WINDOW_S, this.end] },
         y: { range: () => [0, this.top] },
@@ -182,7 +193,7 @@ export class Chart {
       bands: this.stacked
         ? this.lines.slice(1).map((_, index) => ({ series: [index + 2, index + 1] }))
         : [],
-      hooks: { draw: [() => this.drawLasts()], setCursor: [() => this.readOut()] },
+      hooks: { draw: [() => this.drawLasts()] },
     };
   }
 
@@ -233,24 +244,47 @@ export class Chart {
     ctx.restore();
   }
 
-  /** The values under the cursor, in the legend; the newest again when it leaves. */
-  readOut() {
-    const index = this.plot?.cursor.idx;
-    if (index === null || index === undefined || (this.plot?.cursor.left ?? -1) < 0) {
-      this.release();
-      return;
-    }
-    if (this.time) this.time.textContent = clockTime(this.t[index]);
-    this.lines.forEach((line, i) => {
-      if (!line.readout) return;
-      line.readout.removeAttribute("data-held");
-      update(line.readout, this.columns[i][index] ?? null, false);
-      line.readout.setAttribute("data-held", "");
+  // What the crosshair asks of a chart: see RangeChart.
+
+  /** One step of the crosshair, as a share of the width. */
+  get stride() {
+    return STRIDE_S / WINDOW_S;
+  }
+
+  /**
+   * The values at a share of the width, in the legend.
+   * @param {number} share
+   * @returns {{share: number, words: string, said: string, dots: ({slot: number, y: number} | null)[]} | null}
+   */
+  hold(share) {
+    const row = this.row(this.end - WINDOW_S + share * WINDOW_S);
+    if (row < 0) return null;
+    let sum = 0;
+    /** @type {({slot: number, y: number} | null)[]} */
+    const dots = [];
+    const said = this.lines.map((line, index) => {
+      const value = this.columns[index][row] ?? null;
+      sum += value ?? 0;
+      const height = Math.min(1, Math.max(0, (this.stacked ? sum : (value ?? 0)) / this.top));
+      dots.push(value === null ? null : { slot: line.slot, y: PLOT * (1 - height) });
+      if (line.readout) {
+        line.readout.removeAttribute("data-held");
+        update(line.readout, value, false);
+        line.readout.setAttribute("data-held", "");
+      }
+      return `${line.label} ${text(value, this.style)}`;
     });
+    return { share, words: clock(this.t[row], true), said: said.join("; "), dots };
+  }
+
+  /** The row next to an instant; below 0 where there is none. @param {number} at */
+  row(at) {
+    const later = this.t.findIndex((t) => t >= at);
+    if (later < 0) return this.t.length - 1;
+    return later > 0 && at - this.t[later - 1] < this.t[later] - at ? later - 1 : later;
   }
 
   release() {
-    if (this.time?.textContent) this.time.textContent = "";
     for (const { readout, key } of this.lines) {
       if (!readout?.hasAttribute("data-held")) continue;
       readout.removeAttribute("data-held");
@@ -269,9 +303,4 @@ function colours(element, lines) {
     line: of("--line"),
     lines: lines.map((line) => of(`--s${line.slot}`)),
   };
-}
-
-/** @param {number} at unix seconds */
-function clockTime(at) {
-  return new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false });
 }

@@ -64,7 +64,7 @@ export class FleetPage {
     row.dataset.host = host;
     row.querySelector("[data-status]")?.setAttribute("data-status", host);
     link.textContent = host;
-    link.href = `/hosts/${encodeURIComponent(host)}`;
+    link.pathname = `/hosts/${encodeURIComponent(host)}`; // the range behind it stays
     const collator = new Intl.Collator("en", { numeric: true });
     const after = [...this.body.rows].find((r) => collator.compare(r.dataset.host ?? "", host) > 0);
     this.body.insertBefore(row, after ?? null);

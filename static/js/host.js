@@ -1,14 +1,19 @@
 /** What is alive on a host's page: numbers, tables, charts. */
 
 import { Chart } from "./charts.js";
-import { loadHistory } from "./history.js";
+import { history } from "./history.js";
+import { RangeChart } from "./rangechart.js";
+import { now, RangeView } from "./rangeview.js";
 import { addHeadlines } from "./store.js";
 import { OwnerTable, SnapshotTable } from "./tables.js";
+import { Then } from "./then.js";
 
 /** History that could not be had is asked for again after so long. */
 const RETRY_MS = 10_000;
 /** A chart that nothing came for is redrawn anyway, so that its silence shows. */
 const SILENT_MS = 1_500;
+/** The last ten minutes: one bucket a second, and one that both edges cut. */
+const LIVE = { start: "-10m", points: "601" };
 
 export class HostPage {
   /**
@@ -35,6 +40,22 @@ export class HostPage {
       (table) => new OwnerTable(/** @type {HTMLTableElement} */ (table)),
     );
     this.watch();
+    /** Whether live charts lack what happened since their history was loaded. */
+    this.missed = false;
+    const processes = this.snapshots.find(({ kind }) => kind === "processes")?.table ?? null;
+    this.then = new Then(host, processes, now, signal);
+    const [section] = all("section.history");
+    this.range = section ? this.ranges(section) : null;
+  }
+
+  /** @param {HTMLElement} section */
+  ranges(section) {
+    const charts = this.charts.map((live) => ({ live, range: new RangeChart(live.figure, live.lines) }));
+    const onLive = () => {
+      if (this.missed) this.loadLive();
+      this.drawAll();
+    };
+    return new RangeView(this.host, section, charts, this.then, onLive, this.signal);
   }
 
   /** Charts out of sight are not drawn; all follow the system's colours. */
@@ -58,19 +79,33 @@ export class HostPage {
     });
   }
 
-  /** (Re)connected: what was missed is fetched. */
+  /** (Re)connected: what was missed is fetched, once live charts are looked at. */
   onConnected() {
-    const keys = new Set(this.charts.flatMap((chart) => chart.lines.map((line) => line.key)));
+    this.missed = true;
+    if (document.body.dataset.mode !== "range") this.loadLive();
+  }
+
+  loadLive() {
+    this.missed = false;
     const ended = this.signal;
-    loadHistory(this.host, [...keys], ended, (t, found) => {
-      for (const chart of this.charts) {
-        // A request has some KEYs; a chart is loaded by the one that has its first.
-        if (chart.lines.some((line) => found.has(line.key))) chart.load(t, merged(chart, t, found));
-      }
-      this.drawAll();
-    }).catch(() => {
+    this.fetchLive().catch(() => {
       if (!ended.aborted) setTimeout(() => !ended.aborted && this.onConnected(), RETRY_MS);
     });
+  }
+
+  async fetchLive() {
+    const keys = new Set(this.charts.flatMap((chart) => chart.lines.map((line) => line.key)));
+    for await (const answer of history(this.host, [...keys], LIVE, this.signal)) {
+      /** @type {{key: string, avg: (number | null)[]}[]} */
+      const series = answer.series;
+      const found = new Map(series.map(({ key, avg }) => [key, avg]));
+      for (const chart of this.charts) {
+        // A request has some KEYs; a chart is loaded by the one that has its first.
+        const has = chart.lines.some((line) => found.has(line.key));
+        if (has) chart.load(answer.t, merged(chart, answer.t, found));
+      }
+      this.drawAll();
+    }
   }
 
   /**
@@ -113,6 +148,7 @@ export class HostPage {
   /** @param {string} kind @param {Record<string, any>[]} rows @param {boolean} snapshot */
   showRows(kind, rows, snapshot) {
     if (!Array.isArray(rows)) return;
+    if (kind === "processes" && !this.then.take(rows)) return;
     for (const each of this.snapshots) if (each.kind === kind) each.table.show(rows, snapshot);
     for (const table of this.owned) if (table.facts === kind) table.showFacts(rows);
   }
@@ -127,6 +163,7 @@ export class HostPage {
 
   drawAll() {
     for (const chart of this.charts) this.drawOne(chart);
+    if (document.body.dataset.mode === "live") this.range?.crosshair.draw();
   }
 
   /** @param {Chart} chart */

@@ -31,6 +31,8 @@ export class SnapshotTable {
     this.rows = [];
     this.arrived = performance.now();
     this.period = 0;
+    /** Whether what it shows is of a chosen instant, and no younger or older for the time since. */
+    this.past = false;
     this.ageText = document.querySelector(`[data-age-of="${table.dataset.snapshot}"]`);
     this.heads = [...table.querySelectorAll("th[data-field]")];
     /** @type {Field[]} */
@@ -65,8 +67,10 @@ export class SnapshotTable {
       const order = this.descending ? "descending" : "ascending";
       if (head.hasAttribute("aria-sort")) head.setAttribute("aria-sort", sorted ? order : "none");
     }
-    const query = `?sort=${this.descending === usual ? "" : "-"}${encodeURIComponent(name)}`;
-    history.replaceState(history.state, "", query);
+    const query = new URLSearchParams(location.search);
+    query.delete("sort");
+    query.append("sort", (this.descending === usual ? "" : "-") + name);
+    history.replaceState(history.state, "", `?${query}`);
     this.draw();
   }
 
@@ -84,7 +88,7 @@ export class SnapshotTable {
   /** Say how old the table is, once it is late. */
   age() {
     const age = performance.now() - this.arrived;
-    const late = age > Math.max(LATE_MS, LATE_PERIODS * (this.period || UNKNOWN_MS));
+    const late = !this.past && age > Math.max(LATE_MS, LATE_PERIODS * (this.period || UNKNOWN_MS));
     const text = late ? `${duration(age / 1000)} ago` : "";
     if (this.ageText && this.ageText.textContent !== text) this.ageText.textContent = text;
   }
