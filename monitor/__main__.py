@@ -1,4 +1,4 @@
-"""The command line: `monitor serve`, `monitor config check` and what follows from them.
+"""The command line: `monitor serve`, `monitor config check`, and the care of the files.
 
 It reads options, loads settings and prints; what runs is built in `monitor.bootstrap`.
 Exit status: 0 done, 1 cannot start, 2 wrong usage, 78 wrong configuration (EX_CONFIG of
@@ -8,7 +8,11 @@ sysexits.h), 130 interrupted from the keyboard.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +20,16 @@ import click
 
 from monitor import __version__
 from monitor.config import Settings, default_data_dir, find, load, render
-from monitor.core.quantity import format_about, format_seconds
+from monitor.core.quantity import format_about, format_about_bytes
 from monitor.errors import ConfigError, StartError
 
 EXIT_CANNOT_START = 1
+EXIT_FOUND_WRONG = 1
 EXIT_BAD_CONFIG = 78
 EXIT_INTERRUPTED = 130
+
+ENDLESS_SECONDS = 30 * 86_400.0
+"""Longer than any check of a file takes."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -66,15 +74,24 @@ def main() -> None:
 @main.command()
 @_with_places
 @click.option("--listen", metavar="HOST:PORT", help="Address; port 0 picks a free one.")
+@click.option(
+    "--accept-retention", is_flag=True, help="Let go, once, of history that retention holds back."
+)
 @click.pass_context
-def serve(ctx: click.Context, path: Path | None, data: str | None, listen: str | None) -> None:
+def serve(
+    ctx: click.Context,
+    path: Path | None,
+    data: str | None,
+    listen: str | None,
+    accept_retention: bool,
+) -> None:
     """Serve the pages and the API, and watch this host."""
     settings = _load(path, data, listen)
     # Imported here, because `monitor config check` has no use for a web server, which takes
     # longer to import than a configuration to check.
     from monitor import bootstrap  # noqa: PLC0415
 
-    ctx.exit(bootstrap.serve(settings, settings.server.data_dir or default_data_dir()))
+    ctx.exit(bootstrap.serve(settings, _data_dir(settings), accept_retention=accept_retention))
 
 
 @main.group()
@@ -94,6 +111,73 @@ def check(path: Path | None, data: str | None) -> None:
 main.add_command(check)
 
 
+@main.command()
+@_with_places
+@click.argument("target", metavar="DEST", type=click.Path(path_type=Path))
+def backup(path: Path | None, data: str | None, target: Path) -> None:
+    """Write an archive of all data to DEST, whether or not the server runs."""
+    folder = _data_dir(_load(path, data, None))
+    from monitor.care.backup import backup as written  # noqa: PLC0415 - as in `serve`
+
+    with _ended_by_a_signal():
+        manifest = written(folder, target)
+    for name, member in manifest.members.items():
+        click.echo(f"{name}: {format_about_bytes(member.size)}, SHA-256 {member.sha256}")
+    click.echo(f"{target} is written")
+
+
+@main.command()
+@_with_places
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+def restore(path: Path | None, data: str | None, source: Path) -> None:
+    """Put a backup in the place of the data; the server must be stopped."""
+    folder = _data_dir(_load(path, data, None))
+    from monitor import bootstrap  # noqa: PLC0415 - as in `serve`
+    from monitor.care.restore import restore as put_back  # noqa: PLC0415
+
+    with bootstrap.locked(folder), _ended_by_a_signal():
+        manifest, replaced = put_back(folder, source, time.time())
+    made = format_about(max(0.0, time.time() - manifest.made))
+    click.echo(f"{folder} holds the backup of {made} ago; start the server to go on from there")
+    for name in replaced:
+        click.echo(f"what was there is kept: {folder / name}")
+
+
+@main.command()
+@_with_places
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--full", is_flag=True, help="Check the files however long it takes.")
+@click.pass_context
+def doctor(
+    ctx: click.Context, path: Path | None, data: str | None, as_json: bool, full: bool
+) -> None:
+    """Explain the state of the data, and what to do; exit 1 where something is wrong."""
+    settings = _load(path, data, None)
+    from monitor.care.doctor import examine  # noqa: PLC0415 - as in `serve`
+
+    seconds = ENDLESS_SECONDS if full else None
+    report = examine(_data_dir(settings), settings.retention, time.time(), seconds)
+    if as_json:
+        click.echo(json.dumps(report.document(), indent=2))
+    else:
+        click.echo("\n".join(report.lines()))
+    ctx.exit(0 if report.is_well else EXIT_FOUND_WRONG)
+
+
+@contextlib.contextmanager
+def _ended_by_a_signal() -> Iterator[None]:
+    """SIGTERM ends what runs as Ctrl-C does: what was begun is cleared away."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _data_dir(settings: Settings) -> Path:
+    return settings.server.data_dir or default_data_dir()
+
+
 def _load(path: Path | None, data: str | None, listen: str | None) -> Settings:
     """The settings, with what the command line says laid over the files."""
     options = {("server", "listen"): ("--listen", listen), ("server", "data_dir"): ("--data", data)}
@@ -104,15 +188,11 @@ def _load(path: Path | None, data: str | None, listen: str | None) -> Settings:
 
 
 def _retention(settings: Settings) -> str:
-    """How long the history lasts for the fleet that there is: one host, read once to count."""
+    """How long the history lasts for the fleet that there is."""
     # numpy comes with the store: see `serve`.
     from monitor import capacity  # noqa: PLC0415
 
-    series, seconds = asyncio.run(capacity.history_lasts(settings))
-    return (
-        f"# History is kept in memory: {format_about(seconds)} of 1 host with {series} series"
-        f" every {format_seconds(settings.collect.interval)}."
-    )
+    return "\n".join(asyncio.run(capacity.history_lasts(settings, _data_dir(settings))))
 
 
 if __name__ == "__main__":

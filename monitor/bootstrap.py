@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from monitor import logs
+from monitor.care import restore
 from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
@@ -77,15 +78,19 @@ READY_SECONDS = 30.0
 """A host whose first frame has not come by then cannot be watched."""
 
 
-def serve(settings: Settings, data_dir: Path) -> int:
+def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) -> int:
     """Run the server until SIGTERM or SIGINT; the exit status.
 
-    Raises `StartError` where it cannot start: a busy port, a locked data directory.
+    With `accept_retention` history that the brake of retention holds is let go of.  Raises
+    `StartError` where it cannot start: a busy port, a locked data directory.
     """
     logs.configure(settings.logging)
     os.umask(0o077)
     _allow_many_descriptors()
+    del accept_retention  # what is kept in memory has nothing that would be held
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
+        if settled := restore.settle(data_dir):
+            structlog.stdlib.get_logger("monitor").warning(settled)
         return asyncio.run(_until_the_end(settings, data_dir, listening))
 
 

@@ -35,10 +35,12 @@ class Bootstrap:
     def __init__(self, status: int = 0, error: BaseException | None = None) -> None:
         self.status, self.error = status, error
         self.given: list[tuple[Settings, Path]] = []
+        self.accepted = False
 
-    def serve(self, settings: Settings, data_dir: Path) -> int:
+    def serve(self, settings: Settings, data_dir: Path, accept_retention: bool = False) -> int:
         """As `monitor.bootstrap.serve`."""
         self.given.append((settings, data_dir))
+        self.accepted = accept_retention
         if self.error is not None:
             raise self.error
         return self.status
@@ -61,12 +63,21 @@ def test_check(words: tuple[str, ...]) -> None:
     result = run(*words)
     assert result.exit_code == 0
     assert 'listen = "127.0.0.1:8460"  # default' in result.stdout
-    last = result.stdout.splitlines()[-1]
+    heading, *tiers = result.stdout.splitlines()[-7:]
     match = re.fullmatch(
-        r"# History is kept in memory: .+ of 1 host with (\d+) series every 1s\.", last
+        r"# History of 1 host with (\d+) series every 1s, by an estimate:", heading
     )
     assert match
     assert int(match[1]) > 0
+    said = [re.match(r"#   (.+) for (.+), by age; .+B, .+B a day$", line) for line in tiers]
+    assert [found and (found[1], found[2]) for found in said] == [
+        ("raw", "2d"),
+        ("10s", "2w"),
+        ("1m", "90d"),
+        ("15m", "366d"),
+        ("2h", "5y"),
+        ("process tables", "2d"),
+    ]
     assert not result.stderr
 
 
@@ -103,6 +114,15 @@ def test_options_override_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ("127.0.0.1:1", tmp_path / "a"),
         ("127.0.0.1:0", tmp_path / "b"),
     ]
+
+
+def test_retention_is_accepted_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must be that --accept-retention reaches the server, and is never meant by default."""
+    started = serving(monkeypatch, Bootstrap())
+    run("serve")
+    assert not started.accepted
+    run("serve", "--accept-retention")
+    assert started.accepted
 
 
 def test_default_data(monkeypatch: pytest.MonkeyPatch) -> None:

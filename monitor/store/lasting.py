@@ -82,7 +82,10 @@ def figures(connection: apsw.Connection) -> Figures:
 
 
 def _series(connection: apsw.Connection) -> int:
-    """How many series all hosts send now: the columns of each one's newest rows."""
+    """How many series all hosts send now: the columns of each one's newest rows.
+
+    Raises `ValueError` where a schema is damaged.
+    """
     columns: dict[int, int] = {}
     series = 0
     newest: list[Any] = connection.execute(
@@ -92,7 +95,10 @@ def _series(connection: apsw.Connection) -> int:
     for (schema,) in newest:
         if schema is not None and schema not in columns:
             keys: Any = connection.execute("SELECT keys FROM schemas WHERE id = ?", (schema,)).get
-            columns[schema] = zlib.decompress(keys).count(b"\n") + 1 if keys else 0
+            try:
+                columns[schema] = zlib.decompress(keys).count(b"\n") + 1 if keys else 0
+            except (zlib.error, TypeError) as error:
+                raise ValueError(f"schema {schema} is damaged: {error}") from None
         series += columns.get(schema, 0)
     return series
 
