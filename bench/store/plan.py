@@ -15,6 +15,9 @@ from bench.store.shapes import Question
 
 HOUR, DAY = 3_600, 86_400
 
+FEW = 10
+"""Hosts of the sets that last a day."""
+
 MANY = 100
 """Series of a question about many."""
 
@@ -31,11 +34,9 @@ class Plan:
 
     runs: int
     fleet: int
-    """Hosts that push at 1 s in the first table."""
-    single_rows: int
-    """Seconds that they push for, a request a frame."""
-    bulk_rows: int
-    """The same in large requests."""
+    """Hosts that push at 1 s for an hour, in the first table: what our store compacts by."""
+    peers_rows: int
+    """Of that, the seconds that peers get a request a frame of: more says nothing more."""
     fleet_hour: tuple[int, int]
     """Hosts, and rows at 10 s, of the set with the most series."""
     month_hosts: int
@@ -52,8 +53,8 @@ class Plan:
         return self.few_asks * 5
 
 
-FULL = Plan(3, 100, 120, 600, (1_000, 360), 2, 5, 101, 40)
-QUICK = Plan(1, 100, 30, 120, (200, 120), 1, 15, 10, 10)
+FULL = Plan(3, 50, 240, (1_000, 360), 2, 5, 101, 40)
+QUICK = Plan(1, 20, 120, (200, 120), 1, 15, FEW, 10)
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Sets:
         self._end = time.time() // DAY * DAY
 
     def fleet(self) -> Samples:
-        """Hosts that push each second."""
-        return self._hosts("pushes", self._plan.fleet, self._plan.bulk_rows, 1)
+        """Hosts that push each second, for an hour."""
+        return self._hosts("pushes", self._plan.fleet, HOUR, 1)
 
     @property
     def most_series(self) -> str:
@@ -89,8 +90,8 @@ class Sets:
         plan, seconds = self._plan, len(self._source.values)
         yield as_it_is(self._folder, "recording as it is", self._source, self._end - DAY)
         yield self._hosts(f"{seconds:,} s at 1 s, 20 hosts", 20, seconds, 1)
-        yield self._hosts("24 h at 10 s, 10 hosts", 10, DAY // 10, 10)
-        yield self._hosts(LATE, 10, DAY // 10, 10, late=True)
+        yield self._hosts(_day(FEW), FEW, DAY // 10, 10)
+        yield self._hosts(LATE, FEW, DAY // 10, 10, late=True)
         yield self._hosts(
             f"30 d at 60 s, hosts: {plan.month_hosts}", plan.month_hosts, 30 * DAY // 60, 60
         )
@@ -99,10 +100,14 @@ class Sets:
         rows = 365 * DAY // 60 // minutes
         yield self._hosts(f"1 y at {minutes} min, 1 host", 1, rows, 60 * minutes)
 
+    @property
+    def most_samples(self) -> str:
+        """The name of the set that a store is started with."""
+        return _day(self._plan.large_hosts)
+
     def large(self) -> Samples:
-        """What a store is started with."""
-        hosts = self._plan.large_hosts
-        return self._hosts(f"24 h at 10 s, {hosts} hosts", hosts, DAY // 10, 10)
+        """That set."""
+        return self._hosts(self.most_samples, self._plan.large_hosts, DAY // 10, 10)
 
     def _hosts(
         self, name: str, hosts: int, rows: int, step_seconds: int, *, late: bool = False
@@ -111,6 +116,10 @@ class Sets:
         return stretched(
             self._folder, name, self._source, hosts, rows, step_seconds, start, late=late
         )
+
+
+def _day(hosts: int) -> str:
+    return f"24 h at 10 s, {hosts} hosts"
 
 
 def questions(samples: Samples, plan: Plan) -> Iterator[Asked]:

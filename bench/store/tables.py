@@ -50,6 +50,8 @@ class Load:
     waits: Mapping[str, Sequence[float]]
     start_seconds: float
     """From the start with this set until the first answer."""
+    faults: int
+    """Series, of some, that did not come back as they were given."""
     weights: tuple[Weight, Weight, Weight, Weight]
     """Empty, fed, at the end, and started anew."""
 
@@ -70,7 +72,7 @@ def ingest(rows: Sequence[Ingest]) -> None:
             )
         )
     table(
-        "Taking samples: millions for each second of the store's own processor time",
+        "Taking an hour at 1 s: millions of samples for each second of the store's processor time",
         ("", "acknowledged", "and compacted", "samples/s", "ours / its", "ours / its, compacted"),
         shown,
     )
@@ -193,6 +195,10 @@ def _targets(
             if load.store == VICTORIA:
                 times = middle / ours_ms
                 yield _least(f"times as fast as {VICTORIA}, {text}", times, LEAST_TIMES_READS)
+    for load in (*loads, *large):
+        if load.faults:
+            what = f"series of {load.samples} that {load.store} gives otherwise"
+            yield _most(what, float(load.faults), 0)
     for load in large:
         if load.store == OURS:
             text = f"s until ready, {load.count / 1e6:.0f} M samples"
