@@ -72,7 +72,7 @@ class _Senders:
                     raise RuntimeError(said.decode(errors="replace")[:500])
 
     def close(self) -> None:
-        """End it by a signal, so that it writes down what it holds."""
+        """Close them."""
         for its in self._sockets:
             its.close()
 

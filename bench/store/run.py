@@ -7,6 +7,7 @@ apart on the same machine.  What is told of a store is what its own process used
 from __future__ import annotations
 
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -44,6 +45,8 @@ Kind = type[Ours] | type[VictoriaMetrics] | type[Prometheus]
 
 def main() -> None:
     """Measure and print."""
+    # Whatever ends this process, the peers that it started end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plan = QUICK if "--quick" in sys.argv else FULL
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=PLACE))
@@ -88,8 +91,8 @@ class _Bench:
         """A new store; its folder goes with it."""
         folder = self._folder / f"store-{next(self._number)}"
         store = kind(folder)
-        store.start(samples)
         try:
+            store.start(samples)
             yield store
         finally:
             store.close()
