@@ -199,7 +199,7 @@ def _check(
 ) -> None:
     """SQLite's quick check, for as long as it may take."""
     until = time.monotonic() + seconds
-    connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    connection.set_progress_handler(lambda: time.monotonic() > until, 1_000)
     try:
         faults = faults_of(connection)
     except apsw.InterruptError:

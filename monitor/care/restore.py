@@ -157,7 +157,10 @@ def _carry_out(folder: Path) -> list[str]:
     As long as a file still lies in the folder, what stands in its place is the old one.
     """
     place = folder / FOLDER
-    said = msgspec.json.decode((place / NOTE).read_bytes(), type=dict[str, str])
+    try:
+        said = msgspec.json.decode((place / NOTE).read_bytes(), type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        said = {}
     stamp = said.get("stamp", "")
     if not _STAMP.match(stamp):
         raise OSError(0, f"{place / NOTE} is damaged")
