@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.errors import Unavailable
 from monitor.ingest.intake import Accept, Intake
 from monitor.model import SeriesKey
 from monitor.web.push import PushEndpoint, PushLimits
@@ -466,6 +467,16 @@ async def test_a_store_that_fails_asks_to_come_again_and_shows_nothing() -> None
     assert (status, problem["code"]) == (503, "not_stored")
     assert b"retry-after" in headers
     assert "secret" not in json.dumps(problem)
+
+
+async def test_a_store_that_is_low_on_disk_says_when_to_come_again() -> None:
+    async def refuse(_frames: object, _snapshots: object) -> None:
+        raise Unavailable("little is free", code="disk_low", status=507, retry_after=60.0)
+
+    exchange = Exchange(simple(a=1))
+    await endpoint(refuse)(exchange.scope, exchange.receive, exchange.send)
+    status, problem, headers = exchange.answer()
+    assert (status, problem["code"], headers[b"retry-after"]) == (507, "disk_low", b"60")
 
 
 @pytest.mark.parametrize("limits", [{"chunk_seconds": 0.05}, {"body_seconds": 0.05}])
