@@ -18,7 +18,7 @@ from monitor.ports import Buckets
 from monitor.web import charts
 from monitor.web.charts import HEIGHT, MOST_LINES, WIDTH, Drawing, Line, Mark, Plan, Stretch
 from monitor.web.format import nice_top, written
-from monitor.web.timeaxis import axis, instant_words
+from monitor.web.timeaxis import axis, window_words
 
 MOST_MARKS = 5
 """Marks on the horizontal axis: their words have room on a telephone."""
@@ -173,8 +173,7 @@ def losses_of(cut: Cut) -> tuple[Stretch, ...]:
         first, last = max(loss.start, cut.start), min(loss.end, cut.end)
         if first >= last:
             continue
-        words = f"{instant_words(loss.start, cut.now)} – {instant_words(loss.end, cut.now)} UTC"
-        text = f"{words}: {loss.reason}"
+        text = f"{window_words(loss.start, loss.end, cut.now)} UTC: {loss.reason}"
         found.append(Stretch((first - cut.start) / width, (last - first) / width, text))
     return tuple(found)
 

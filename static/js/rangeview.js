@@ -298,7 +298,7 @@ export class RangeView {
     const losses = found.cut.losses.map((loss) => ({
       start: loss.start,
       end: loss.end,
-      text: `${instantWords(loss.start, now_)} – ${instantWords(loss.end, now_)}: ${loss.reason}`,
+      text: `${windowWords(loss.start, loss.end, now_)}: ${loss.reason}`,
     }));
     /** @type {import("./rangechart.js").Picture} */
     const picture = {

@@ -7,18 +7,36 @@ data, and an hour that was lost.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from monitor.core.series import Floats, bucket_plan
+from monitor.ingest.intake import Intake
 from monitor.model import Row, Snapshot
+from monitor.pipeline import Pipeline
 from monitor.ports import Buckets, Loss, SeriesBuckets, StoreWarning
 from monitor.store.memory import MemoryStore
+from tests.browser.rig import Rig
 
 HOUR, DAY = 3_600.0, 86_400.0
 SAMPLES = 8
 """Values in each bucket."""
+
+
+def year_rig(now: float) -> tuple[Rig, YearStore]:
+    """A server whose host has a year behind it, not yet serving."""
+    rig, store = Rig("web-1"), YearStore(now)
+    rig.pipeline = Pipeline(rig.state, store, rig.log, rig.hub.offer, time.time)
+    rig.services = replace(
+        rig.services,
+        store=store,
+        intake=Intake(rig.pipeline.accept_all, rig._label, rig.host, time.time),
+    )
+    rig.store = store
+    return rig, store
 
 
 class YearStore(MemoryStore):
@@ -70,6 +88,8 @@ class YearStore(MemoryStore):
         first, step, count = bucket_plan(start, end, points, 1.0)
         starts = (first + np.arange(count)) * np.float64(step)
         at = starts[:, None] + step * (np.arange(SAMPLES) + 0.5) / SAMPLES
+        begins = (starts <= self.first) & (self.first < starts + step)
+        at[begins, 0] = self.first
         at = np.where(at <= self.now + 5 * DAY, at, np.nan)
         made = []
         for host, key in series:
