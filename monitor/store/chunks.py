@@ -39,6 +39,8 @@ class NewChunk:
     rows: int
     schema: int
     data: bytes
+    id: int | None = None
+    """Its number, where that is not the next one."""
 
     @property
     def crc(self) -> int:
@@ -95,10 +97,12 @@ def _crc(*meta: float) -> int:
 def insert(connection: apsw.Connection, new: Sequence[NewChunk]) -> None:
     """Write chunks, within a transaction."""
     connection.executemany(
-        "INSERT INTO chunks (host, level, keep, open, first, last, rows, schema, bytes, crc, data)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chunks"
+        " (id, host, level, keep, open, first, last, rows, schema, bytes, crc, data)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
+                chunk.id,
                 chunk.host,
                 chunk.level,
                 chunk.keep,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from monitor.core.rollups import (
     joined,
     observed,
     rolled,
+    shortened,
 )
 from monitor.core.series import LOOKBACK_SECONDS, Floats
 from monitor.ports import Loss
@@ -57,6 +58,8 @@ class Made:
     rows: int
     keys: tuple[str, ...]
     data: bytes
+    id: int | None = None
+    """That of the chunk which it is what is left of, so that who came first still does."""
 
     def numbered(self, host: int, schema: int) -> NewChunk:
         """The same with the numbers of its host and schema."""
@@ -70,6 +73,7 @@ class Made:
             self.rows,
             schema,
             self.data,
+            self.id,
         )
 
 
@@ -101,10 +105,19 @@ def sealed(view: HostView, keys: Sequence[tuple[str, ...]]) -> list[Made]:
     made: list[Made] = []
     for (_, at, values), names in zip(view.heads, keys, strict=True):
         piece = merged([Piece(at, names, values)])
-        parting = int(np.searchsorted(piece.at, view.compacted_to))
-        for begin, end in ((0, parting), (parting, len(piece.at))):
+        for begin, end in itertools.pairwise(_partings(piece.at, view.compacted_to)):
             made += _row_chunks(piece, begin, end, keep=0, is_open=True)
     return made
+
+
+def _partings(at: Floats, edge: float) -> list[int]:
+    """Where rows are parted: at each hour before an instant, there, and at each block after it."""
+    late = int(np.searchsorted(at, edge))
+    hours = np.floor_divide(at + EARLY_SECONDS, HOUR_SECONDS)
+    parts = hours.copy()
+    parts[late:] = np.floor_divide(hours[late:] * HOUR_SECONDS, BLOCK_SECONDS)
+    changes = np.flatnonzero(np.diff(parts)) + 1
+    return sorted({0, *changes.tolist(), late, len(at)})
 
 
 def _row_chunks(piece: Piece, begin: int, end: int, *, keep: int, is_open: bool) -> Iterator[Made]:
@@ -135,38 +148,57 @@ def compacted(reader: Reader, view: HostView, start: float, end: float, *, late:
     found = list(chunks.select(reader.connection, view.id, 0, ROW_KEEPS, first, last))
     if not late:
         found = [chunk for chunk in found if chunk.open and chunk.last >= first]
-    piece = _read(reader, change, found)
     change.gone += [chunk.id for chunk in found]
-    begin, stop = (int(place) for place in np.searchsorted(piece.at, (first, last)))
-    for before, after in ((0, begin), (stop, len(piece.at))):
-        change.made += _row_chunks(piece, before, after, keep=0, is_open=True)
-    if begin == stop:
+    inside = _read(reader, change, found, first, last)
+    if not len(inside.at):
         return change
-    inside = Piece(piece.at[begin:stop], piece.keys, piece.values[begin:stop])
     change.spacing_of = inside.at[-256:]
+    tier = _tier_one(reader, view, inside, first)
     old = _existing(reader, change, view, 1, start, end)
-    if late and old and view.floors[0] > last:
-        added = [*old, _tier_one(reader, view, inside, first)]
-        change.made += _tier_chunks(added, 1, (start, end))
-        return change
-    keep = _keep(inside.at)
-    change.made += _row_chunks(inside, 0, len(inside.at), keep=keep, is_open=False)
-    if not keep:
-        tier = [_tier_one(reader, view, inside, first)]
-        change.made += _tier_chunks(tier, 1, (start, end))
+    for part in old:
+        for outside in (part.rollup.starts < start, part.rollup.starts >= end):
+            change.made += _tier_chunks([_part(part, outside)], 1)
+    rows_are_gone = late and old and view.floors[0] > last
+    if rows_are_gone:
+        tier = _aligned([*old, tier]) or tier
+    begin = start // view.window * view.window
+    while begin < end:
+        until = begin + view.window
+        low, high = np.searchsorted(inside.at, (begin - EARLY_SECONDS, until - EARLY_SECONDS))
+        keep = _keep(inside.at[low:high])
+        if not rows_are_gone:
+            change.made += _row_chunks(inside, int(low), int(high), keep=keep, is_open=False)
+        if not keep or rows_are_gone:
+            here = (tier.rollup.starts >= max(begin, start)) & (
+                tier.rollup.starts < min(until, end)
+            )
+            change.made += _tier_chunks([_part(tier, here)], 1)
+        begin = until
     return change
 
 
-def _read(reader: Reader, change: Change, found: Sequence[StoredChunk]) -> Piece:
-    """All rows of these chunks; one that is not what was written is said, and left out."""
+def _read(
+    reader: Reader, change: Change, found: Sequence[StoredChunk], first: float, last: float
+) -> Piece:
+    """The rows of these chunks in [first, last); what is left of a chunk stays, open.
+
+    A chunk that is not what was written is said, and left out.
+    """
     pieces = []
     for chunk in sorted(found, key=lambda each: (each.open, each.id)):
         try:
             shape = reader.shapes.shape(reader.connection, chunk.schema)
             opened = chunk.opened()
-            pieces.append(Piece(opened.at(), shape.keys, opened.values(range(opened.columns))))
+            at, values = opened.at(), opened.values(range(opened.columns))
         except ChunkDamaged as error:
             change.damaged[chunk.id] = str(error)
+            continue
+        inside = (at >= first) & (at < last)
+        if not inside.all():
+            outside = Piece(at[~inside], shape.keys, values[~inside])
+            left = _row_chunks(outside, 0, len(outside.at), keep=0, is_open=True)
+            change.made += [replace(made, id=chunk.id) for made in left]
+        pieces.append(Piece(at[inside], shape.keys, values[inside]))
     return merged(pieces) if pieces else Piece(np.empty(0), (), np.empty((0, 0)))
 
 
@@ -198,20 +230,24 @@ def block(reader: Reader, view: HostView, start: float) -> Change:
     """
     end = start + BLOCK_SECONDS
     change = Change()
-    if view.rolled_to > start and view.floors[1] >= end > view.floors[2]:
-        return change
-    _existing(reader, change, view, 2, start, end)
     minutes = _again(
         [*_stored(reader, change, view, 1, start, end), *_standing(reader, view, 1, start, end)],
         SECONDS[2],
     )
-    change.made += _tier_chunks(minutes, 2, (start, end))
+    old = _existing(reader, change, view, 2, start, end)
+    if old and (not minutes or _first(minutes) > _first(old)):
+        return Change()
+    change.made += _tier_chunks(minutes, 2)
     source = [*minutes, *_standing(reader, view, 2, start, end)]
     for level in (3, 4):
         source = _again(source, SECONDS[level])
         if source:
             change.made += _spliced(reader, change, view, level, source, (start, end))
     return change
+
+
+def _first(parts: Sequence[_Keyed]) -> float:
+    return min(float(part.rollup.starts[0]) for part in parts)
 
 
 def _standing(reader: Reader, view: HostView, keep: int, start: float, end: float) -> list[_Keyed]:
@@ -231,8 +267,12 @@ def _stored(
     reader: Reader, change: Change, view: HostView, level: int, start: float, end: float
 ) -> list[_Keyed]:
     """What a level has in [start, end), read to be built on."""
-    found = chunks.select(reader.connection, view.id, level, (level,), start, end)
-    return [keyed for chunk in found if (keyed := _keyed(reader, change, chunk)) is not None]
+    parts = []
+    for chunk in chunks.select(reader.connection, view.id, level, (level,), start, end):
+        if (found := _keyed(reader, change, chunk)) is not None:
+            starts = found.rollup.starts
+            parts.append(_part(found, (starts >= start) & (starts < end)))
+    return parts
 
 
 def _existing(
@@ -280,7 +320,7 @@ def _spliced(
             here = (part.rollup.starts >= start) & (part.rollup.starts < start + span)
             if here.any():
                 inside.append(_part(part, here))
-        made += _tier_chunks([*around, *inside], level, (start, start + span))
+        made += _tier_chunks([*around, *inside], level)
         start += span
     return made
 
@@ -314,26 +354,14 @@ def _aligned(parts: Sequence[_Keyed]) -> _Keyed | None:
     return _Keyed(keys, joined(wide))
 
 
-def _tier_chunks(parts: Sequence[_Keyed], level: int, span: tuple[float, float]) -> Iterator[Made]:
-    """A tier's buckets within a span as one chunk; none where there are none."""
+def _tier_chunks(parts: Sequence[_Keyed], level: int) -> Iterator[Made]:
+    """A tier's buckets as one chunk; none where there are none."""
     whole = _aligned(parts)
-    if whole is None:
-        return
-    starts = whole.rollup.starts
-    inside = (starts >= math.floor(span[0] / SECONDS[level]) * SECONDS[level]) & (starts < span[1])
-    whole = _part(whole, inside)
-    starts = whole.rollup.starts
-    if len(starts):
-        yield Made(
-            level,
-            level,
-            False,
-            float(starts[0]),
-            float(starts[-1]),
-            len(starts),
-            whole.keys,
-            from_rollup(whole.rollup),
-        )
+    if whole is not None:
+        starts = whole.rollup.starts
+        data = from_rollup(shortened(whole.rollup, counting(whole.keys)))
+        first, last = float(starts[0]), float(starts[-1])
+        yield Made(level, level, False, first, last, len(starts), whole.keys, data)
 
 
 def window_around(reader: Reader, view: HostView, hours: Sequence[float]) -> tuple[float, float]:

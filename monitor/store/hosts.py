@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.rollups import EARLY_SECONDS, TIERS
 from monitor.core.series import Floats
@@ -51,33 +52,36 @@ class Head:
     so a view of it stays what it was.
     """
 
-    __slots__ = ("_at", "_values", "is_ascending", "rows")
+    __slots__ = ("_at", "_came", "_values", "is_ascending", "rows")
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
         self.is_ascending = True
         self._at = np.empty(FIRST_ROWS)
+        self._came = np.empty(FIRST_ROWS, np.int64)
         self._values = np.empty((FIRST_ROWS, columns))
 
     @property
     def size_bytes(self) -> int:
         """What it holds in memory."""
-        return self._at.nbytes + self._values.nbytes
+        return self._at.nbytes + self._came.nbytes + self._values.nbytes
 
     @property
     def last(self) -> float:
         """The instant of the row that came last."""
         return float(self._at[self.rows - 1]) if self.rows else -math.inf
 
-    def add(self, at: float, values: Sequence[float] | Floats) -> None:
-        """Add a row."""
+    def add(self, at: float, values: Sequence[float] | Floats, came: int) -> None:
+        """Add a row; `came` tells which of the host's rows came before which."""
         rows = self.rows
         if rows == len(self._at):
             self._at = np.concatenate([self._at, np.empty(rows)])
+            self._came = np.concatenate([self._came, np.empty(rows, np.int64)])
             self._values = np.concatenate([self._values, np.empty_like(self._values)])
         if rows and at <= self._at[rows - 1]:
             self.is_ascending = False
         self._at[rows] = at
+        self._came[rows] = came
         self._values[rows] = values
         self.rows = rows + 1
 
@@ -91,15 +95,53 @@ class Head:
         """Instants and values of the rows there are now."""
         return self._at[: self.rows], self._values[: self.rows]
 
+    @property
+    def came(self) -> NDArray[np.int64]:
+        """When each row came, by the host's count."""
+        return self._came[: self.rows]
+
     def drop(self, rows: int) -> None:
         """Let go of the first rows, which stand in a chunk now."""
         kept = self.rows - rows
         room = max(FIRST_ROWS, kept)
         at, values = np.empty(room), np.empty((room, self._values.shape[1]))
+        came = np.empty(room, np.int64)
         at[:kept] = self._at[rows : self.rows]
+        came[:kept] = self._came[rows : self.rows]
         values[:kept] = self._values[rows : self.rows]
-        self._at, self._values, self.rows = at, values, kept
+        self._at, self._came, self._values, self.rows = at, came, values, kept
         self.is_ascending = bool((np.diff(at[:kept]) > 0).all())
+
+
+HeadView = tuple[int, Floats, Floats]
+"""Schema, instants and values of some rows."""
+
+
+def in_order(heads: Sequence[tuple[int, Head]]) -> tuple[HeadView, ...]:
+    """The rows of these heads, so that of two of one instant the first to come stands first.
+
+    Within a head they stand so anyway; rows that share an instant across heads are parted.
+    """
+    whole = tuple((schema, *head.view()) for schema, head in heads)
+    if len(whole) < 2:
+        return whole
+    instants, times = np.unique(np.concatenate([at for _, at, _ in whole]), return_counts=True)
+    shared = instants[times > 1]
+    if not len(shared):
+        return whole
+    pieces: list[HeadView] = []
+    single: list[tuple[int, HeadView]] = []
+    for schema, head in heads:
+        at, values = head.view()
+        parted = np.isin(at, shared)
+        if not parted.all():
+            pieces.append((schema, at[~parted], values[~parted]))
+        single += [
+            (int(head.came[row]), (schema, at[row : row + 1], values[row : row + 1]))
+            for row in np.flatnonzero(parted)
+        ]
+    single.sort(key=lambda piece: piece[0])
+    return (*pieces, *(piece for _, piece in single))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +171,13 @@ class HostView:
     floors: tuple[float, ...]
     """By what is kept how long, the instant it begins with; infinite where there is nothing."""
     spacing: float
+    window: float
+    """How many seconds of it are compacted together."""
     late: tuple[tuple[float, float], ...]
     lost: tuple[Lost, ...]
-    heads: tuple[tuple[int, Floats, Floats], ...]
-    """Schema, instants and values of each head."""
+    heads: tuple[HeadView, ...]
+    """Schema, instants and values of pieces of the heads: of two rows of one instant, that which
+    came first stands first."""
 
 
 @dataclass(slots=True)
@@ -168,6 +213,8 @@ class Host:
     """Every KEY it has, sorted; none where that must be looked up again."""
     journal_from: int = 0
     """The first journal row that is still needed for it; 0 where none is."""
+    came: int = 0
+    """How many rows came, ever."""
     tables_at: dict[str, float] = field(default_factory=dict)
     """By kind, the instant of the newest table that was kept."""
 
@@ -200,7 +247,8 @@ class Host:
             head = self.heads[schema] = Head(len(values))
         elif at <= head.last and head.has(at, values):
             return
-        head.add(at, values)
+        self.came += 1
+        head.add(at, values, self.came)
         if not self.journal_from:
             self.journal_from = row
         self.newest = max(self.newest, at)
@@ -242,10 +290,11 @@ class Host:
             self.rolled_to - EARLY_SECONDS,
             tuple(self.floors),
             self.spacing,
+            self.window,
             tuple(
                 (hour - EARLY_SECONDS, hour + HOUR_SECONDS - EARLY_SECONDS)
                 for hour in sorted(self.late)
             ),
             tuple(self.lost),
-            tuple((schema, *head.view()) for schema, head in self.heads.items() if head.rows),
+            in_order([(schema, head) for schema, head in self.heads.items() if head.rows]),
         )

@@ -171,7 +171,8 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._called.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._called.wait()
             self._called.clear()
             self._space.look()
             try:
@@ -277,6 +278,7 @@ class Keeper:
     async def _seal(self, host: Host) -> None:
         """Write a host's heads as open chunks, and let the journal go that was theirs."""
         self._full.pop(host.id, None)
+        counts = {schema: head.rows for schema, head in host.heads.items()}
         view = host.view()
         if not view.heads:
             host.heads.clear()
@@ -284,7 +286,6 @@ class Keeper:
             return
         upto = self._appender.folded
         made = await self._apart(self._sealed, view)
-        counts = {schema: len(at) for schema, at, _ in view.heads}
         new = [each.numbered(host.id, self._shapes.number(each.keys)) for each in made]
         before, host.sealed = host.sealed, max(host.sealed, upto)
         row = _row(host)

@@ -16,7 +16,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.rollups import TIERS, Rollup, counts, cut, observed
+from monitor.core.rollups import EARLY_SECONDS, TIERS, Rollup, counts, cut, observed
 from monitor.core.series import EARLY_SHARE, LOOKBACK_SECONDS, bucket_plan
 from monitor.ports import Buckets, Loss, SeriesBuckets
 from monitor.store import chunks
@@ -31,6 +31,10 @@ ROW_KEEPS = (0, 1, 2)
 
 SECONDS = (0.0, *(tier.seconds for tier in TIERS))
 """By level, how far apart its buckets are."""
+
+
+ROUNDING = 1e-6
+"""Of a bucket: what an instant of this century is rounded by is less."""
 
 
 class Cancelled(Exception):
@@ -143,7 +147,7 @@ class Reader:
             return [self.seen(view, keys, counters, start, end)]
         found: list[Rollup] = []
         around = [
-            (lost.first, lost.last)
+            (lost.first - EARLY_SECONDS, lost.last + SECONDS[level] - EARLY_SECONDS)
             for lost in view.lost
             if lost.level == level and lost.last >= start and lost.first < end
         ]
@@ -156,12 +160,13 @@ class Reader:
                 part = self._buckets(chunk, keys)
             except ChunkDamaged as error:
                 self.damaged[chunk.id] = str(error)
-                around.append((chunk.first, chunk.last))
+                until = chunk.last + SECONDS[level]
+                around.append((chunk.first - EARLY_SECONDS, until - EARLY_SECONDS))
             else:
                 if part is not None:
                     found.append(_between(part, start, end, SECONDS[level]))
         for first, last in around:
-            begin, stop = max(first, start), min(last + SECONDS[level], end)
+            begin, stop = max(first, start), min(last, end)
             if begin < stop:
                 found += self.tier(view, keys, counters, level - 1, begin, stop)
         standing_in = tuple(keep for keep in ROW_KEEPS if keep >= level)
@@ -193,12 +198,25 @@ def _places(keys: tuple[str, ...], index: Mapping[str, int]) -> tuple[list[int],
 
 
 def _between(part: Rollup, start: float, end: float, step: float) -> Rollup:
-    """The buckets that reach into [start, end)."""
-    begin, stop = np.searchsorted(part.starts, (start - step, end), side="right")
-    stop = int(np.searchsorted(part.starts, end, side="left"))
+    """The buckets of rows in [start, end), whose ends are buckets' ends."""
+    # Halfway between two starts nothing is lost to rounding.
+    begin, stop = np.searchsorted(part.starts, (start - step / 2, end - step / 2))
     if begin == 0 and stop == len(part.starts):
         return part
     return Rollup(part.starts[begin:stop], part.fields[:, begin:stop])
+
+
+def widened(start: float, end: float, level: int) -> tuple[float, float]:
+    """A range of rows by whole buckets of a level, so that it has the same answer from any level.
+
+    A bucket has the rows from `EARLY_SECONDS` before its start on.
+    """
+    if not level:
+        return start, end
+    step = SECONDS[level]
+    first = math.floor((start + EARLY_SECONDS) / step + ROUNDING) * step
+    last = math.ceil((end + EARLY_SECONDS) / step - ROUNDING) * step
+    return first - EARLY_SECONDS, last - EARLY_SECONDS
 
 
 def resolution(view: HostView, start: float) -> int:
@@ -257,13 +275,14 @@ def _around_late(
     view: HostView, level: int, start: float, end: float
 ) -> Iterator[tuple[int, float, float]]:
     at = start
-    for first, last in view.late if level else ():
+    for hour in view.late if level else ():
+        first, last = widened(*hour, level)
         if last <= at or first >= end:
             continue
         if first > at:
             yield level, at, first
-        at = min(last, end)
-        yield 0, max(first, start), at
+        begin, at = max(first, at), min(last, end)
+        yield 0, begin, at
     if at < end:
         yield level, at, end
 
@@ -279,6 +298,7 @@ def ranged(
 ) -> Buckets:
     """A range of these series, in buckets that all of them share."""
     first, step, count, level = plan(list(views.values()), start, end, points)
+    start, end = widened(start, end, level)
     by_host: dict[str, dict[str, None]] = {}
     for host, key in wanted:
         by_host.setdefault(host, {})[key] = None
