@@ -40,13 +40,16 @@ WAL_KEPT_BYTES = 64 * 1024 * 1024
 WAL_PAGES = 1_000
 """So many pages in the write-ahead log are brought into the file: 16 MB."""
 
+LEAST_WAL_PAGES = 16
+WAL_SHARE = 1 / 64
+"""On a small file system it is fewer: a write-ahead log that fills it could not be brought in."""
+
 PRAGMAS = (
     f"page_size = {PAGE_BYTES}",
     # So that what retention lets go of can be given back to the file system.
     "auto_vacuum = INCREMENTAL",
     f"cache_size = -{CACHE_KIB}",
     f"journal_size_limit = {WAL_KEPT_BYTES}",
-    f"wal_autocheckpoint = {WAL_PAGES}",
 )
 
 
@@ -64,6 +67,7 @@ def opened(folder: Path) -> apsw.Connection:
             _require_file(path, marked=said is not None)
             connection = connected(path, PRAGMAS)
             try:
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_wal_pages(folder)}")
                 _migrate(connection, path, said)
                 set_wal(connection, "the history")
                 if said is None:
@@ -96,6 +100,13 @@ def instance(connection: apsw.Connection) -> str:
     if not isinstance(said, str):
         raise apsw.CorruptError("it does not say which store it is")
     return said
+
+
+def _wal_pages(folder: Path) -> int:
+    """How many pages the write-ahead log may have on this file system."""
+    found = os.statvfs(folder)
+    share = int(found.f_blocks * found.f_frsize * WAL_SHARE) // PAGE_BYTES
+    return max(LEAST_WAL_PAGES, min(WAL_PAGES, share))
 
 
 def _require_file(path: Path, *, marked: bool) -> None:

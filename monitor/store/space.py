@@ -92,6 +92,7 @@ class Space:
         self._free_bytes = 0
         self._total_bytes = 0
         self._failed = False
+        self._released = False
         self._changing = threading.Lock()
         self.look()
 
@@ -99,6 +100,11 @@ class Space:
     def level(self) -> Level:
         """How much was free at the last look."""
         return self._level
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the ballast was given up and not made again: what is free is for trimming."""
+        return self._released
 
     @property
     def has_ballast(self) -> bool:
@@ -122,7 +128,9 @@ class Space:
             self._make_ballast()
 
     def _judge(self) -> None:
-        level = level_of(self._free_bytes, self._total_bytes, self._level)
+        # What was given up is for trimming, and no room for further frames.
+        kept_free = ballast_bytes(self._total_bytes) if self._released else 0
+        level = level_of(self._free_bytes - kept_free, self._total_bytes, self._level)
         if level == self._level:
             return
         if level > self._level:
@@ -152,8 +160,13 @@ class Space:
                 return StoreWarning(CODE, _text(self._level, self._said()))
 
     def release(self) -> bool:
-        """Give up the ballast, so that there is room to delete: whether there was one."""
+        """Give up the ballast, so that there is room to delete: whether there was one.
+
+        No further frames are taken from here on, until a look finds room for both.
+        """
         with self._changing:
+            self._released = True
+            self._level = Level.LOW
             try:
                 (self._folder / BALLAST).unlink()
             except OSError:
@@ -172,6 +185,7 @@ class Space:
         temporary = self._folder / f"{BALLAST}.new"
         size = ballast_bytes(self._total_bytes)
         if path.exists() or not size:
+            self._released = False
             return
         left = self._free_bytes - size
         # It must not make little of what is enough, nor come and go at a threshold.
@@ -184,6 +198,7 @@ class Space:
             finally:
                 os.close(descriptor)
             temporary.rename(path)
+            self._released = False
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
