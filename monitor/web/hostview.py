@@ -23,7 +23,7 @@ from monitor.web.hosttables import (
     filesystems,
     interfaces,
 )
-from monitor.web.rangebar import RangeBar, at_words, plain_bar
+from monitor.web.rangebar import RangeBar, plain_bar
 from monitor.web.tables import LiveTable, SnapshotTable, snapshot_table, words
 from monitor.web.views import MOST_LABELS, Reader, Status, Value, natural, status_of
 
@@ -105,7 +105,7 @@ def host_page(
     tables = host.snapshots
     bar = bar or plain_bar(host.name, now)
     if then is not None:  # the newest before the instant may be much older than it
-        bar = replace(bar, at_words=at_words(then.at, now))
+        bar = replace(bar, table_at=then.at)
     system = next(iter(_rows(host, "system")), {})
     return HostPage(
         name=host.name,

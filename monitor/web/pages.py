@@ -8,6 +8,7 @@ page's stream can start there and nothing falls between.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +34,7 @@ from monitor.web.rangecharts import draw_range
 from monitor.web.ranges import Range, asked
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
+from monitor.web.turns import Turns
 from monitor.web.views import HISTORY_SECONDS, Fleet, Reader, fleet, frozen
 
 SPARK_POINTS = 60
@@ -96,6 +98,7 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._templates = environment(services)
+        self._turns = Turns()
         self.routes: tuple[tuple[str, Callable[..., Awaitable[Response]]], ...] = (
             ("/", self.fleet),
             ("/hosts/<name>", self.host),
@@ -124,7 +127,11 @@ class Pages:
         host = frozen(state)
         known = host if host.schema.texts else await self._remembered(host)
         chosen = () if as_text else plans(Reader(known, now))
-        found = await past(self._services, host, chosen, wanted, now)
+        async with contextlib.AsyncExitStack() as held:
+            if not wanted.live:  # a range may be large; the first paint of a live page is not
+                await held.enter_async_context(self._turns.deadline())
+                await held.enter_async_context(self._turns.taken())
+            found = await past(self._services, host, chosen, wanted, now)
         body = await asyncio.to_thread(
             self._host_body, host, chosen, wanted, found, around, sort, as_text
         )

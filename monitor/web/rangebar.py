@@ -77,7 +77,8 @@ class RangeBar:
     left_out: int = 0
     """Earlier markers that are neither drawn nor told."""
     losses: tuple[Stretch, ...] = ()
-    at_words: str = ""
+    table_at: float = 0.0
+    """When the table of processes is of, where it is not of now."""
 
     @property
     def keep(self) -> str:
@@ -89,6 +90,11 @@ class RangeBar:
     def without_at(self) -> str:
         """The same page with the processes of now."""
         return replace(self.asked, at=0.0).query() or "?"
+
+    @property
+    def table_words(self) -> str:
+        """The instant of the table, to the second."""
+        return f"{instant_words(self.table_at, self.now, seconds=True)} UTC"
 
     @property
     def elsewhere(self) -> str:
@@ -128,7 +134,7 @@ def live_bar(host: str, asked: Range, now: float) -> RangeBar:
         comparisons=_comparisons(asked),
         from_value=_local(start),
         to_value=_local(end),
-        at_words=at_words(asked.at, now) if asked.at else "",
+        table_at=asked.at,
     )
 
 
@@ -214,11 +220,6 @@ def _notes(cut: Cut, plans: Sequence[Plan], first: float | None) -> list[str]:
     if first is not None and first > cut.start + cut.found.step_seconds:
         return [f"Recorded since {instant_words(first, cut.now)} UTC"]
     return []
-
-
-def at_words(at: float, now: float) -> str:
-    """The instant of a table, to the second."""
-    return f"{instant_words(at, now, seconds=True)} UTC"
 
 
 def _local(at: float) -> str:

@@ -3,12 +3,8 @@
  * are right for it.  It asks nobody and decides nothing.
  */
 
-import { COMPARISON_WORDS, LIVE, isLive, instantText, query, title } from "./range.js";
+import { LIVE, isLive, instantText, query, title } from "./range.js";
 import { fieldText, windowWords, zone } from "./timeaxis.js";
-
-/** What stands at a marker's line, as monitor/web/rangebar.py has it. */
-export const SHAPES = new Map([["reboot", "↻"], ["server_start", "◆"]]);
-export const OTHER_SHAPE = "▾";
 
 export class RangeBar {
   /** @param {HTMLElement} section */
@@ -129,11 +125,6 @@ export class RangeBar {
     const element = this.section.querySelector(`[data-${name}]`);
     if (element && element.textContent !== words) element.textContent = words;
   }
-}
-
-/** @param {import("./range.js").Range} range */
-export function compared(range) {
-  return COMPARISON_WORDS.get(range.compare) ?? "";
 }
 
 /** @param {Element | null | undefined} element @param {boolean} current */

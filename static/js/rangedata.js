@@ -1,9 +1,14 @@
 /** What the pictures of a range are made from, as the server has it, and what is said of it. */
 
 import { asked, cut, Refused } from "./history.js";
-import { COMPARISONS, instantText, LONGEST_S } from "./range.js";
-import { instantWords } from "./timeaxis.js";
+import { COMPARISON_WORDS, COMPARISONS, instantText, LONGEST_S, query, title } from "./range.js";
+import { instantWords, windowWords } from "./timeaxis.js";
 
+/** What stands at a marker's line, as monitor/web/rangebar.py has it. */
+const SHAPES = new Map([["reboot", "↻"], ["server_start", "◆"]]);
+const OTHER_SHAPE = "▾";
+/** Markers drawn and told; the newest of more. */
+const MOST_MARKERS = 40;
 /** Looks for the first data, each as many times closer as there are points. */
 const FIRST_LOOKS = 3;
 const UNITS = /** @type {[number, string][]} */ ([[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]]);
@@ -49,6 +54,39 @@ async function markers(start, end, { host, signal }) {
     if (error instanceof Refused) return [];
     throw error;
   }
+}
+
+/**
+ * What the charts are to draw of an answer, and what there is to tell beside them.
+ * @param {import("./range.js").Range} range
+ * @param {[number, number]} window_
+ * @param {Awaited<ReturnType<typeof found>>} answer
+ * @param {number} now
+ * @returns {{picture: import("./rangechart.js").Picture,
+ *   happened: {shape: string, text: string, href: string}[]}}
+ */
+export function told(range, [start, end], answer, now) {
+  const leftOut = Math.max(0, answer.markers.length - MOST_MARKERS);
+  const marks = answer.markers.slice(leftOut).map((marker) => ({
+    share: (marker.at - start) / (end - start),
+    shape: SHAPES.get(marker.kind) ?? OTHER_SHAPE,
+    text: `${instantWords(marker.at, now, true)}: ${marker.text}`,
+    href: query({ ...range, at: marker.at }),
+  }));
+  const losses = answer.cut.losses.map((loss) => ({
+    start: loss.start,
+    end: loss.end,
+    text: `${windowWords(loss.start, loss.end, now)}: ${loss.reason}`,
+  }));
+  const before = leftOut ? [{ shape: "", text: `${leftOut} earlier are left out`, href: "" }] : [];
+  const lost = losses.map(({ text }) => ({ shape: "▨", text, href: "" }));
+  const { cut: here, before: past, earlier } = answer;
+  const words = title(range).toLowerCase();
+  const compared = COMPARISON_WORDS.get(range.compare) ?? "";
+  return {
+    picture: { start, end, now, cut: here, before: past, earlier, compared, words, markers: marks, losses },
+    happened: [...before, ...marks, ...lost],
+  };
 }
 
 /**

@@ -9,16 +9,14 @@
 import { Crosshair } from "./crosshair.js";
 import { Refused } from "./history.js";
 import { absolute, asked, isLive, LONGEST_S, query, shortWords, title, windowOf } from "./range.js";
-import { compared, OTHER_SHAPE, RangeBar, SHAPES } from "./rangebar.js";
-import { firstData, found as everything, remark, resolution } from "./rangedata.js";
-import { instantWords, windowWords } from "./timeaxis.js";
+import { RangeBar } from "./rangebar.js";
+import { firstData, found as everything, remark, resolution, told } from "./rangedata.js";
+import { windowWords } from "./timeaxis.js";
 
 /** A range that follows is asked for again no sooner than this. */
 const LEAST_FOLLOW_MS = 5_000;
 /** What could not be had is asked for again after so long, where it follows the present. */
 const RETRY_MS = 10_000;
-/** Markers drawn and told; the newest of more. */
-const MOST_MARKERS = 40;
 
 /**
  * @typedef {import("./range.js").Range} Range
@@ -79,6 +77,11 @@ export class RangeView {
   listen() {
     const { signal } = this;
     this.section.addEventListener("click", (event) => this.clicked(event), { signal });
+    this.section.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.bar.details?.contains(/** @type {Node} */ (event.target))) {
+        this.bar.details.open = false;
+      }
+    }, { signal });
     this.section.addEventListener("submit", (event) => this.submitted(event), { signal });
     document.querySelector("[data-now-link]")?.addEventListener("click", (event) => {
       if (!plain(/** @type {MouseEvent} */ (event)) || !this.then.table) return;
@@ -221,7 +224,10 @@ export class RangeView {
     this.shown = live ? null : windowOf(this.range, this.now());
     if (live) {
       this.section.removeAttribute("aria-busy");
-      for (const { live: chart } of this.charts) chart.active = true;
+      for (const { live: chart, range } of this.charts) {
+        chart.active = true;
+        if (!first) range.box.setAttribute("aria-label", `${range.title}, the last ten minutes`);
+      }
       this.bar.announce(first ? "" : "Live");
       this.onLive();
       return;
@@ -286,30 +292,11 @@ export class RangeView {
    * @param {Range} range @param {[number, number]} window_
    * @param {Awaited<ReturnType<typeof everything>>} found
    */
-  draw(range, [start, end], found) {
-    const now_ = this.now();
-    const leftOut = Math.max(0, found.markers.length - MOST_MARKERS);
-    const markers = found.markers.slice(leftOut).map((marker) => ({
-      share: (marker.at - start) / (end - start),
-      shape: SHAPES.get(marker.kind) ?? OTHER_SHAPE,
-      text: `${instantWords(marker.at, now_, true)}: ${marker.text}`,
-      href: query({ ...range, at: marker.at }),
-    }));
-    const losses = found.cut.losses.map((loss) => ({
-      start: loss.start,
-      end: loss.end,
-      text: `${windowWords(loss.start, loss.end, now_)}: ${loss.reason}`,
-    }));
-    /** @type {import("./rangechart.js").Picture} */
-    const picture = {
-      start, end, now: now_, cut: found.cut, before: found.before, earlier: found.earlier,
-      compared: compared(range), words: title(range).toLowerCase(), markers, losses,
-    };
+  draw(range, window_, found) {
+    const { picture, happened } = told(range, window_, found, this.now());
     for (const { range: chart } of this.charts) chart.draw(picture);
-    const earlier = leftOut ? [{ shape: "", text: `${leftOut} earlier are left out`, href: "" }] : [];
-    const lost = losses.map(({ text }) => ({ shape: "▨", text, href: "" }));
     const usual = this.charts.flatMap(({ range: chart }) => chart.usual);
-    this.bar.tell(resolution(found.cut.step, usual), "", [...earlier, ...markers, ...lost]);
+    this.bar.tell(resolution(found.cut.step, usual), "", happened);
     this.showBar();
     this.crosshair.draw();
   }

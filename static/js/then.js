@@ -39,7 +39,11 @@ export class Then {
     this.asking.abort();
     this.at = at;
     if (this.table) this.table.past = at > 0;
-    if (drawn) return;
+    if (drawn) {
+      const found = Number(this.words?.getAttribute("data-then-at"));
+      if (this.words && found) this.words.textContent = instantWords(found, this.now(), true);
+      return;
+    }
     if (!at) {
       this.say("", true);
       if (this.live) this.table?.show(this.live, true);
