@@ -422,7 +422,13 @@ class Keeper:
             connection.execute(*row)
 
         await self._writer.submit(write, sum(len(each.data) for each in new))
+        # Between here and the next await nobody reads: what follows belongs together.
         host.compacted_to, host.rolled_to = after
+        for each in change.made:
+            if not each.open:
+                host.floors[each.keep] = min(host.floors[each.keep], each.first)
+        host.open_from = math.inf
+        _note_heads(host)
         self._saved(unsaved)
         self.compactions_total += 1
         if pairs:
@@ -438,10 +444,7 @@ class Keeper:
         """Where what is not compacted begins, and what is kept, after something changed."""
         first = await self._read(lambda reader: open_from(reader.connection, host.id, host.edge))
         host.open_from = first
-        for _, at, _ in host.view().heads:
-            for part in (at[at < host.edge], at[at >= host.edge]):
-                if len(part):
-                    host.noted(float(part.min()), float(part.max()))
+        _note_heads(host)
         await self.floors({host.id})
 
     async def _pack_tables(self, host: Host, end: float) -> None:
@@ -514,6 +517,14 @@ class Keeper:
         return await self._apart(
             viewed, self._connection, lambda held: work(Reader(held, self._shapes)), VOICE
         )
+
+
+def _note_heads(host: Host) -> None:
+    """What is in a host's heads is open, or late, by how far it is compacted now."""
+    for _, at, _ in host.view().heads:
+        for part in (at[at < host.edge], at[at >= host.edge]):
+            if len(part):
+                host.noted(float(part.min()), float(part.max()))
 
 
 def is_full(host: Host) -> bool:
