@@ -35,7 +35,7 @@ CACHE_KIB = 16 * 1024
 """Pages that one connection keeps in memory."""
 
 WAL_KEPT_BYTES = 64 * 1024 * 1024
-"""The write-ahead log is cut to this after it was longer."""
+"""The write-ahead log is cut to this, or four times what it may hold, after it was longer."""
 
 WAL_PAGES = 1_000
 """So many pages in the write-ahead log are brought into the file: 16 MB."""
@@ -49,7 +49,6 @@ PRAGMAS = (
     # So that what retention lets go of can be given back to the file system.
     "auto_vacuum = INCREMENTAL",
     f"cache_size = -{CACHE_KIB}",
-    f"journal_size_limit = {WAL_KEPT_BYTES}",
 )
 
 
@@ -67,7 +66,10 @@ def opened(folder: Path) -> apsw.Connection:
             _require_file(path, marked=said is not None)
             connection = connected(path, PRAGMAS)
             try:
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_wal_pages(folder)}")
+                pages = _wal_pages(folder)
+                kept = min(WAL_KEPT_BYTES, 4 * pages * PAGE_BYTES)
+                connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+                connection.execute(f"PRAGMA journal_size_limit = {kept}").fetchall()
                 _migrate(connection, path, said)
                 set_wal(connection, "the history")
                 if said is None:

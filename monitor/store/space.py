@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import apsw
+
 from monitor.core.quantity import format_about_bytes
 from monitor.errors import Unavailable
 from monitor.ports import StoreWarning
+from monitor.store import opening
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +128,27 @@ class Space:
                 return
             self._failed = False
             self._judge()
-            self._make_ballast()
+            if self._level is Level.LOW:
+                self._bring_in()
+            else:
+                self._make_ballast()
+
+    def _bring_in(self) -> None:
+        """Give back what the write-ahead log takes: a commit that failed for want of room, too.
+
+        It waits for nobody; where somebody reads or writes just now, the next look does it.
+        """
+        try:
+            if not (self._folder / f"{opening.NAME}-wal").stat().st_size:
+                return
+            path = str(self._folder / opening.NAME)
+            with contextlib.closing(
+                apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+            ) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.Error, OSError) as error:
+            logger.debug("the write-ahead log was not brought in: %s", error)
 
     def _judge(self) -> None:
         # What was given up is for trimming, and no room for further frames.
