@@ -32,10 +32,10 @@ from monitor.ingest.intake import Intake
 from monitor.log import retention
 from monitor.log.sqlite import open_log
 from monitor.model import Frame, Snapshot
-from monitor.pipeline import Pipeline
-from monitor.ports import EventLog, Registry, Unknown
+from monitor.pipeline import NotStored, Pipeline
+from monitor.ports import EventLog, Registry, SeriesStore, Unknown
 from monitor.roster import Roster
-from monitor.store import memory
+from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
@@ -48,6 +48,9 @@ TICK_SECONDS = 1.0
 
 KEEP_SECONDS = 5.0
 """How often the roster's checkpoint is looked at."""
+
+TRIM_SECONDS = 30.0
+"""How often history is let go of that was kept long enough, or is too much."""
 
 PRUNE_SECONDS = 3_600.0
 """How often what was kept long enough is let go of."""
@@ -87,20 +90,27 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
     logs.configure(settings.logging)
     os.umask(0o077)
     _allow_many_descriptors()
-    del accept_retention  # what is kept in memory has nothing that would be held
     with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
         if settled := restore.settle(data_dir):
             structlog.stdlib.get_logger("monitor").warning(settled)
-        return asyncio.run(_until_the_end(settings, data_dir, listening))
+        return asyncio.run(_until_the_end(settings, data_dir, listening, accept_retention))
 
 
-async def _until_the_end(settings: Settings, data_dir: Path, listening: socket.socket) -> int:
+async def _until_the_end(
+    settings: Settings, data_dir: Path, listening: socket.socket, accept_retention: bool
+) -> int:
     """Run the application; then leave, even where some task of the HTTP server cannot be ended.
 
     By then everything of ours is closed, and asyncio would wait for such a task for ever.
     """
     log, registry = await open_log(data_dir)
-    application = Application(settings, log, registry)
+    try:
+        store = await open_store(data_dir, settings.retention, accept_retention=accept_retention)
+    except BaseException:
+        await log.close()
+        await registry.close()
+        raise
+    application = Application(settings, log, registry, store)
     keep_the_loop_free()
     status = await application.run(listening)
     for number in STOPPING:
@@ -191,14 +201,17 @@ def _fault(task: asyncio.Task[object]) -> BaseException | None:
 class Application:
     """The built objects, and the tasks that run them."""
 
-    def __init__(self, settings: Settings, events: EventLog, registry: Registry) -> None:
+    def __init__(
+        self, settings: Settings, events: EventLog, registry: Registry, store: SeriesStore
+    ) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()
         self._well = asyncio.Event()
         self._well.set()
         host = settings.host.name
-        self._store = memory.MemoryStore()
+        self._store = store
+        self._history_fault = False
         self._events = events
         self._registry = registry
         state = LiveState()
@@ -216,7 +229,13 @@ class Application:
             store=self._store,
             log=self._events,
             hub=self._hub,
-            intake=Intake(self._pipeline.accept_all, self._roster.label, host, time.time),
+            intake=Intake(
+                self._pipeline.accept_all,
+                self._roster.label,
+                host,
+                time.time,
+                store.oldest_accepted,
+            ),
             assets=assets.load(),
             connections=self._connections,
             clock=time.time,
@@ -227,12 +246,24 @@ class Application:
         self._web = create_app(services, allowed_hosts(settings))
 
     async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
-        """Take a frame of this host, also where the log cannot say that it came."""
+        """Take a frame of this host, also where the log or the history cannot."""
         try:
             await self._pipeline.accept(frame, snapshots)
+        except NotStored as error:
+            self._complain_of_history(str(error))
         except (Unavailable, Unknown) as error:
             self._complain(str(error))
+        else:
+            self._complain_of_history(None)
         self._ready.set()
+
+    def _complain_of_history(self, reason: str | None) -> None:
+        """Once each time: pages go on, and say for themselves what is the matter."""
+        if reason is not None and not self._history_fault:
+            self._log.error("the history takes nothing", reason=reason)
+        if reason is None and self._history_fault:
+            self._log.info("the history takes frames again")
+        self._history_fault = reason is not None
 
     async def _tick(self) -> None:
         """Judge what time has done; a log that cannot be written now is tried again."""
@@ -266,6 +297,7 @@ class Application:
             asyncio.create_task(self._runner.run(), name="collect"),
             asyncio.create_task(self._judge(), name="judge"),
             asyncio.create_task(self._keep(), name="keep"),
+            asyncio.create_task(self._trim(), name="trim"),
             asyncio.create_task(self._announce(server.url(listening)), name=ANNOUNCE),
         ]
         serving = asyncio.create_task(
@@ -342,6 +374,15 @@ class Application:
                     pruned_at = time.monotonic()
             except (Unavailable, Unknown) as error:
                 self._log.warning("the log was not looked after", reason=str(error))
+
+    async def _trim(self) -> None:
+        """Let history go that was kept long enough."""
+        while True:
+            await asyncio.sleep(TRIM_SECONDS)
+            try:
+                await self._store.trim(time.time())
+            except (Unavailable, Unknown) as error:
+                self._log.warning("the history was not trimmed", reason=str(error))
 
     async def _announce(self, url: str) -> None:
         try:

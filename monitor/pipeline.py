@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from monitor.core import hosts
 from monitor.core.messages import HostUpdate, event
 from monitor.core.state import HostState, LiveState
+from monitor.errors import Unavailable
 from monitor.model import Event, Frame, HostStatus, Snapshot
 from monitor.ports import MOST_EVENTS_AT_ONCE, EventLog, SeriesStore
 
@@ -21,6 +22,15 @@ PAUSE_SECONDS = 5.0
 
 FOLDED_AT_ONCE = 64
 """Frames of a backlog after which others may run: about 2 ms."""
+
+
+class NotStored(Unavailable):
+    """The store took nothing of a frame, which was shown all the same; `cause` says why."""
+
+    def __init__(self, cause: Unavailable) -> None:
+        super().__init__(
+            cause.detail, code=cause.code, status=cause.status, retry_after=cause.retry_after
+        )
 
 
 class Pipeline:
@@ -55,9 +65,15 @@ class Pipeline:
     async def accept_all(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot]) -> None:
         """The same for frames of one host, by instant ascending, and the newest one's tables.
 
-        The store has all of them before any is folded.
+        The store has all of them before any is folded.  Where it takes nothing they are folded
+        all the same, so that pages and rules see what is, and `NotStored` is raised: whoever
+        sent them sends them again.
         """
-        await self._store.append(frames, snapshots)
+        refused = None
+        try:
+            await self._store.append(frames, snapshots)
+        except Unavailable as error:
+            refused = NotStored(error)
         now = self._clock()
         folded = False
         for number, frame in enumerate(frames, 1):
@@ -72,6 +88,8 @@ class Pipeline:
         host = self._state.hosts.get(frames[-1].host)
         if host is not None and host.seen_at and host.status is None:
             await self._welcome(host)
+        if refused is not None:
+            raise refused
 
     async def _welcome(self, host: HostState) -> None:
         """Log at once that a host came: whoever sent its first frame may be told so only then."""

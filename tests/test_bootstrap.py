@@ -18,6 +18,7 @@ from monitor.config import Settings
 from monitor.errors import StartError
 from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
+from monitor.store.memory import MemoryStore
 from monitor.web import server as web_server
 from tests import serving
 from tests.conftest import StartServer
@@ -107,9 +108,9 @@ def test_the_lock_is_free_after_a_kill(start_server: StartServer, tmp_path: Path
 
 
 def made() -> bootstrap.Application:
-    """An application whose log is in memory."""
+    """An application whose log and history are in memory."""
     registry = MemoryRegistry()
-    return bootstrap.Application(Settings(), MemoryLog(registry), registry)
+    return bootstrap.Application(Settings(), MemoryLog(registry), registry, MemoryStore())
 
 
 async def run(application: bootstrap.Application) -> int:
@@ -127,7 +128,9 @@ async def end_quietly(application: bootstrap.Application) -> None:
 
 
 @pytest.mark.parametrize("fault", [fail, end_quietly])
-@pytest.mark.parametrize("task", ["_runner.run", "_judge", "_keep", "_hub._flush", "_hub._follow"])
+@pytest.mark.parametrize(
+    "task", ["_runner.run", "_judge", "_keep", "_trim", "_hub._flush", "_hub._follow"]
+)
 async def test_a_task_that_ends_ends_the_server_which_would_show_old_numbers(
     monkeypatch: pytest.MonkeyPatch, task: str, fault: Fault
 ) -> None:

@@ -7,12 +7,15 @@ of `senders`; here stands only the order.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from monitor.errors import InputError
 from monitor.ingest import push
+from monitor.ingest.push import PushDocument
 from monitor.ingest.senders import Senders
 from monitor.model import Frame, Snapshot
 
@@ -45,10 +48,18 @@ class Receipt:
 
 
 class Intake:
-    """Takes pushes.  `own_host` is the host that nobody else may push for."""
+    """Takes pushes.  `own_host` is the host that nobody else may push for.
+
+    `oldest` says, of an instant, before which one frames would be let go of at once.
+    """
 
     def __init__(
-        self, accept: Accept, label: Label, own_host: str, clock: Callable[[], float]
+        self,
+        accept: Accept,
+        label: Label,
+        own_host: str,
+        clock: Callable[[], float],
+        oldest: Callable[[float], float] = lambda _: -math.inf,
     ) -> None:
         self.senders = Senders(own_host)
         self.outcomes: Counter[str] = Counter()
@@ -56,6 +67,7 @@ class Intake:
         self._accept = accept
         self._label = label
         self._clock = clock
+        self._oldest = oldest
         self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def push(self, body: bytes) -> Receipt:
@@ -73,6 +85,7 @@ class Intake:
             if number is not None and sender.is_repeat(number):
                 self.outcomes["duplicate"] += 1
                 return Receipt(0, True, number.seq)
+            self._require_kept(document)
             columns = sender.schemas.agree(document.columns)
             many = len(columns.schema) > MANY_SERIES
             frames = await self._apart(many, sender.schemas.frames, document, columns)
@@ -83,6 +96,16 @@ class Intake:
                 sender.accepted(number)
         self.outcomes["accepted"] += 1
         return Receipt(len(frames), False, None if number is None else number.seq)
+
+    def _require_kept(self, document: PushDocument) -> None:
+        """Raise `InputError` where a frame is older than what is kept: its sender drops it."""
+        oldest = self._oldest(self._clock())
+        for number, frame in enumerate(document.frames):
+            if frame.at < oldest:
+                detail = f"the frame of {frame.at:.3f} is older than the history that is kept"
+                raise InputError(
+                    detail, code="too_old", field=f"frames[{number}].at", limit=math.floor(oldest)
+                )
 
     async def _apart(
         self, large: bool, work: Callable[..., _Result], *arguments: object
