@@ -84,13 +84,16 @@ def figures(connection: apsw.Connection) -> Figures:
 def _series(connection: apsw.Connection) -> int:
     """How many series all hosts send now: the columns of each one's newest rows.
 
+    Where none stand in a chunk yet, its newest schema counts.
+
     Raises `ValueError` where a schema is damaged.
     """
     columns: dict[int, int] = {}
     series = 0
     newest: list[Any] = connection.execute(
-        "SELECT (SELECT schema FROM chunks WHERE host = hosts.id AND level = 0"
-        " ORDER BY last DESC LIMIT 1) FROM hosts"
+        "SELECT coalesce((SELECT schema FROM chunks WHERE host = hosts.id AND level = 0"
+        " ORDER BY last DESC LIMIT 1),"
+        " (SELECT max(schema) FROM host_schemas WHERE host = hosts.id)) FROM hosts"
     ).fetchall()
     for (schema,) in newest:
         if schema is not None and schema not in columns:

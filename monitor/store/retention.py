@@ -196,9 +196,11 @@ def _sentence(held: Held, there: coverage.Coverage, bytes_: list[int]) -> str:
     going = "; ".join(_what_would_go(held, there, bytes_))
     if held.clock_ahead_seconds:
         return (
-            f"This machine's clock is {format_about(held.clock_ahead_seconds)} further than time"
-            f" has gone; by it {held.lost:.0%} of some tier's history would be too old: {going}."
-            " If the clock is wrong, set it right and nothing is lost."
+            f"This machine's clock is {format_about(held.clock_ahead_seconds)} further than"
+            " expected: it is wrong, or the server was off for long, or a backup was put back."
+            f" By it {held.lost:.0%} of some tier's history would be too old: {going}."
+            " If it is wrong, set it right and nothing is lost; if it is right, what coarser"
+            " tiers keep, too, goes after a day."
         )
     asked = "size" if held.size is not None else "ages"
     return (

@@ -74,6 +74,10 @@ def test_a_store_is_measured_by_what_it_holds(tmp_path: Path) -> None:
 def test_a_young_store_is_not_measured(tmp_path: Path) -> None:
     with contextlib.closing(connected(tmp_path)) as connection:
         host(connection, 1)
+        keys = zlib.compress(b"a\nb")
+        connection.execute("INSERT INTO schemas (id, digest, keys) VALUES (3, x'00', ?)", (keys,))
+        connection.execute("INSERT INTO host_schemas VALUES (1, 3)")
+        assert figures(connection).series == 2
         chunk(connection, 0, NOW, NOW + HOUR)
         chunk(connection, 4, NOW, NOW + 20 * HOUR)
         assert measured(figures(connection), [7.0] * 6) == [7.0] * 6

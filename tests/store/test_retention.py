@@ -18,6 +18,7 @@ from monitor.store.brake import BELIEF_SECONDS, NAME, applied
 from monitor.store.config import RetentionConfig
 from monitor.store.retention import HELD, STEP_BYTES, STEP_CHUNKS, Retention
 from monitor.store.shares import SHARES, levelled
+from monitor.store.sqlite import open_store
 from tests.store.series_rows import DAY, HOUR, NOW, SPANS, chunk, connected, filled, host, table
 from tests.store.series_rows import held as chunks
 
@@ -570,3 +571,28 @@ def test_the_policy_is_written_with_the_first_chunk_that_goes(make: Make, machin
     assert after.cutoffs == tuple(machine.now - age for age in SHORT.ages)
     said = store.connection.execute("SELECT value FROM meta WHERE name = ?", (NAME,)).get
     assert json.loads(str(said))["size"] == SHORT.size
+
+
+async def test_the_store_says_what_is_held_and_carries_it_out_when_that_is_accepted(
+    make: Make, machine: Machine, tmp_path: Path
+) -> None:
+    """It must be that the brake's word reaches who reads the store's warnings, and its pages."""
+    make(LONG).connection.close()
+    shorter = changed(LONG, {"two_hours": 200 * DAY})
+
+    async def after_a_trim(accept: bool) -> tuple[bool, int]:
+        store = await open_store(
+            tmp_path / "0", shorter, clock=lambda: machine.now, accept_retention=accept
+        )
+        try:
+            gone = await store.trim(machine.now)
+            return HELD in {warning.code for warning in store.warnings()}, gone
+        finally:
+            await store.close()
+
+    assert await after_a_trim(accept=False) == (True, 0)
+    is_held, gone = await after_a_trim(accept=True)
+    assert not is_held
+    assert gone >= 100
+    machine.goes(60)
+    assert await after_a_trim(accept=False) == (False, 0)
