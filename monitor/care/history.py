@@ -52,8 +52,8 @@ def _tiers(
         into["tiers"][name] = {
             "bytes": found.sizes[keep],
             "chunks": found.rows[keep],
-            "oldest": None if math.isnan(first) else first,
-            "newest": None if math.isnan(last) else last,
+            "oldest": _finite(first),
+            "newest": _finite(last),
             "lasts_seconds": lasts.seconds,
             "ends_by": "size" if lasts.by_size else "age",
         }
@@ -99,7 +99,13 @@ def _aside(report: Report, connection: apsw.Connection, into: dict[str, Any]) ->
     into["quarantine"] = {
         "chunks": count,
         "newest": [
-            {"host": str(host), "tier": _tier(level), "first": first, "last": last, "reason": why}
+            {
+                "host": str(host),
+                "tier": _tier(level),
+                "first": _finite(first),
+                "last": _finite(last),
+                "reason": str(why),
+            }
             for host, level, first, last, why in rows
         ],
     }
@@ -136,6 +142,11 @@ def _held(
 
 def _tier(level: Any) -> str:
     return TIERS[level] if isinstance(level, int) and 0 <= level < len(TIERS) else "?"
+
+
+def _finite(at: Any) -> float | None:
+    """An instant that JSON can say."""
+    return at if isinstance(at, float) and math.isfinite(at) else None
 
 
 def instant(at: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 from collections.abc import Callable
@@ -145,8 +146,10 @@ def put_aside(folder: Path) -> None:
             connection.execute(
                 "INSERT INTO quarantine (found, host, level, keep, first, last, reason, data)"
                 " VALUES (?, 1, ?, 0, ?, ?, 'its checksum' || char(10) || 'is wrong', x'00')",
-                (NOW + number, number % 7, NOW, 1e300),
+                (NOW + number, number % 7, NOW, (1e300, math.inf)[number % 2]),
             )
+        for last in (math.inf, -math.inf, 1e300):
+            chunk(connection, 2, -math.inf, last, 10)
 
 
 def interrupted(folder: Path) -> None:
