@@ -18,7 +18,7 @@ STEPS = (
     *(1, 2, 5, 10, 15, 30),
     *(MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE),
     *(HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR),
-    *(DAY, 2 * DAY, 7 * DAY, 14 * DAY),
+    *(DAY, 2 * DAY, 3 * DAY, 7 * DAY, 14 * DAY),
 )
 """Distances of marks in seconds, up to two weeks; beyond them it is months."""
 

@@ -51,10 +51,8 @@ export class Crosshair {
   /** @param {Panel} panel @param {AbortSignal} signal */
   listen(panel, signal) {
     const { box } = panel;
-    const label = box.getAttribute("aria-label") ?? "";
     box.tabIndex = 0;
     box.setAttribute("role", "slider");
-    box.setAttribute("aria-label", label);
     box.setAttribute("aria-roledescription", "chart");
     box.setAttribute("aria-valuemin", "0");
     box.setAttribute("aria-valuemax", "100");
@@ -87,6 +85,7 @@ export class Crosshair {
   down(event, box) {
     if (event.button || !event.isPrimary) return;
     const from = this.shareOf(event, box);
+    box.setPointerCapture(event.pointerId); // wherever it goes from here, it is ours
     this.drag = { id: event.pointerId, from, x: event.clientX, moved: false };
     this.point(from);
   }
@@ -95,10 +94,7 @@ export class Crosshair {
   moved(event, box) {
     if (!event.isPrimary) return;
     const { drag } = this;
-    if (drag && !drag.moved && Math.abs(event.clientX - drag.x) > DRAG_PX) {
-      drag.moved = true;
-      box.setPointerCapture(drag.id);
-    }
+    if (drag && Math.abs(event.clientX - drag.x) > DRAG_PX) drag.moved = true;
     this.point(this.shareOf(event, box));
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { LIVE, isLive, instantText, query, title } from "./range.js";
-import { fieldText, windowWords, zone } from "./timeaxis.js";
+import { fieldText, instantWords, windowWords, zone } from "./timeaxis.js";
 
 export class RangeBar {
   /** @param {HTMLElement} section */
@@ -44,6 +44,9 @@ export class RangeBar {
       this.back.hidden = !back;
       this.back.textContent = `← Back to ${back}`;
     }
+    const at = this.section.querySelector("[data-at-link]");
+    at?.toggleAttribute("hidden", !range.at);
+    if (at) at.textContent = `Processes of ${instantWords(range.at, now, true)} ↓`;
     const span = query({ ...range, compare: "", at: 0 });
     for (const link of document.querySelectorAll("a[data-elsewhere]")) {
       link.setAttribute("href", `${link.getAttribute("data-elsewhere")}${span}`);

@@ -83,7 +83,16 @@ export class RangeChart {
 
   /** Another window over what is known already, until more of it comes. @param {number} start @param {number} end */
   move(start, end) {
-    if (this.picture) this.draw({ ...this.picture, start, end, markers: [], losses: [] });
+    if (!this.picture) return;
+    this.draw({ ...this.picture, start, end, markers: [], losses: [] });
+    this.box.querySelector(".lasts")?.replaceChildren(); // they are of where it was
+  }
+
+  /** Nothing is known of the present window. */
+  blank() {
+    if (!this.picture) return;
+    const cut = { t: [], step: 1, series: new Map() };
+    this.draw({ ...this.picture, cut, before: null, markers: [], losses: [] });
   }
 
   /** @param {Cut} cut @returns {Columns[]} */

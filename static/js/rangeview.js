@@ -115,6 +115,10 @@ export class RangeView {
     const target = /** @type {Element} */ (event.target);
     if (target.closest("[data-back]")) this.out();
     if (target.closest("[data-retry]")) this.load(false);
+    if (target.closest("[data-at-link]") && plain(event)) {
+      event.preventDefault(); // an entry of the history less
+      document.querySelector("#processes")?.scrollIntoView();
+    }
     const link = /** @type {HTMLAnchorElement | null} */ (
       target.closest("a[data-range], a[data-compare], a[data-at], .happened a")
     );
@@ -271,6 +275,10 @@ export class RangeView {
     } catch (error) {
       if (asking.signal.aborted || this.signal.aborted) return;
       this.section.removeAttribute("aria-busy");
+      if (!quiet) {
+        for (const { range: chart } of this.charts) chart.blank();
+        this.bar.tell("", "", []);
+      }
       const why = error instanceof Refused ? error.message : "the answer cannot be read";
       this.bar.trouble(`This range could not be had: ${why}.`);
       this.follow(RETRY_MS);

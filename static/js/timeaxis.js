@@ -11,7 +11,7 @@ const STEPS = [
   1, 2, 5, 10, 15, 30,
   MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE,
   HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
-  DAY, 2 * DAY, 7 * DAY, 14 * DAY,
+  DAY, 2 * DAY, 3 * DAY, 7 * DAY, 14 * DAY,
 ];
 const MONTH_STEPS = [1, 2, 3, 6, 12, 24, 60];
 const MONTH_S = 30.4 * DAY;
