@@ -13,6 +13,9 @@ from monitor.errors import Unavailable
 
 _T = TypeVar("_T")
 
+FULL_SECONDS = 60.0
+"""When to come again after a full disk: people make room, not programs."""
+
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 """How a file that is damaged shows itself: a text of ours is always Unicode."""
 
@@ -32,7 +35,8 @@ class Voice:
             return self.damaged(error)
         if isinstance(error, apsw.FullError):
             detail = "the disk is full; nothing was stored; make room in the data directory"
-            return Unavailable(detail, code=f"{self.code}_full", status=507)
+            code = f"{self.code}_full"
+            return Unavailable(detail, code=code, status=507, retry_after=FULL_SECONDS)
         if isinstance(error, apsw.BusyError | apsw.LockedError):
             detail = f"another process is writing {self.name}; try again"
             return Unavailable(detail, code=f"{self.code}_busy")

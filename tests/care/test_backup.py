@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import tarfile
 import threading
@@ -66,6 +67,25 @@ def test_what_was_only_in_the_write_ahead_log_is_in_the_archive(tmp_path: Path) 
         was = content(folder)
         backup(folder, tmp_path / "b.tar")
     assert content(restored(tmp_path / "b.tar", tmp_path / "new")) == was
+
+
+def test_what_a_killed_server_left_in_the_write_ahead_log_is_in_the_archive(
+    tmp_path: Path,
+) -> None:
+    folder, killed = filled(tmp_path / "data"), tmp_path / "killed"
+    with Database.open(folder) as log, contextlib.closing(connected(folder)) as store:
+        log.append([event("late", "x")])
+        chunk(store, 0, NOW + HOUR, NOW + HOUR, 4_000)
+        was = content(folder)
+        shutil.copytree(folder, killed)
+    for name in ("log.db-shm", "series.db-shm"):
+        (killed / name).unlink()
+    backup(killed, tmp_path / "b.tar")
+    assert content(restored(tmp_path / "b.tar", tmp_path / "new")) == was
+    # The files and what was not yet brought into them are as they were left.
+    for name in ("log.db", "log.db-wal", "series.db", "series.db-wal"):
+        assert (killed / name).stat().st_size
+    assert content(killed) == was
 
 
 def test_backups_beside_a_writer_are_each_of_one_moment(tmp_path: Path) -> None:
@@ -130,7 +150,7 @@ def test_a_target_that_is_there_is_never_written(tmp_path: Path) -> None:
     (tmp_path / "gone.tar").symlink_to(tmp_path / "nowhere")
     assert "is there already" in refused(folder, tmp_path / "b.tar")
     assert "is there already" in refused(folder, tmp_path / "gone.tar")
-    assert "is there already" in refused(folder, tmp_path)
+    assert "is there already" in refused(folder, folder)
     assert "No such file" in refused(folder, tmp_path / "no" / "b.tar")
 
 
