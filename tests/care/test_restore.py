@@ -352,7 +352,10 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, target: Pa
     """It must be that after it, and one more start, all is of before or all of the backup."""
     theirs = content(tmp_path / "theirs")
     folder = filled(tmp_path / "data", "a")
-    mine, whole = content(folder), everything(folder)
+    mine = content(folder)
+    (folder / "log.db-wal").write_bytes(b"of the old one")
+    (folder / "series.db-wal").write_bytes(b"of the old one")
+    whole = everything(folder)
     decided_before = False
     for _ in kills(lambda: restore(folder, target, NOW)):
         decided = (folder / FOLDER / NOTE).exists()
@@ -362,6 +365,8 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, target: Pa
             assert {name: (folder / name).read_bytes() for name in whole} == whole
         settle(folder)
         assert not (folder / FOLDER).exists()
+        names = {name for name in everything(folder) if REPLACED not in name}
+        assert names == ({"log.db", "series.db"} if decided or finished else set(whole))
         assert content(folder) == (theirs if decided or finished else mine)
         decided_before |= decided
         _as_before(folder, whole)
