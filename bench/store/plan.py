@@ -54,7 +54,7 @@ class Plan:
 
 
 FULL = Plan(3, 50, 240, (1_000, 360), 2, 5, 101, 40)
-QUICK = Plan(1, 20, 120, (200, 120), 1, 15, FEW, 10)
+QUICK = Plan(1, 10, 60, (200, 120), 1, 15, FEW, 10)
 
 
 @dataclass(frozen=True)
