@@ -7,7 +7,9 @@ columns mean.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +20,13 @@ from monitor.store.codec import ChunkDamaged
 
 _META = struct.Struct("<qqqqddqq")
 
-_COLUMNS = "id, host, level, keep, open, first, last, rows, schema, crc, data"
+_COLUMNS = "id, host, level, keep, open, first, last, rows, schema, crc"
+
+MOST_CACHED_BYTES = 32 * 1024 * 1024
+"""Chunks that are kept open: a page's charts, and its next look, are of the same few."""
+
+CACHED_BYTES = 44
+"""What a column of an open chunk takes beside its data: its entry, and where it ends."""
 
 DAY_SECONDS = 86_400.0
 
@@ -59,7 +67,7 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as the table has it."""
+    """A chunk as the table has it, without its data."""
 
     id: int
     host: int
@@ -71,9 +79,8 @@ class StoredChunk:
     rows: int
     schema: int
     crc: int
-    data: bytes
 
-    def opened(self) -> Chunk:
+    def opened(self, connection: apsw.Connection, cache: Cache) -> Chunk:
         """Its columns.  Raises `ChunkDamaged` where it is not what was written."""
         said = _crc(
             self.host,
@@ -87,7 +94,48 @@ class StoredChunk:
         )
         if said != self.crc:
             raise ChunkDamaged("a chunk's row is not what was written")
-        return Chunk(self.data, self.rows)
+        found = cache.get(self.id, self.crc)
+        if found is None:
+            data = connection.execute("SELECT data FROM chunks WHERE id = ?", (self.id,)).get
+            if data is None:
+                raise ChunkDamaged("a chunk's row has gone from under its index")
+            found = Chunk(data, self.rows)
+            cache.put(self.id, self.crc, found, len(data))
+        return found
+
+
+class Cache:
+    """Chunks that were opened lately, for all threads; what they hold never changes.
+
+    What is left of a chunk keeps its number, so each is known by its row's sum as well.
+    """
+
+    def __init__(self, most_bytes: int = MOST_CACHED_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._held: OrderedDict[tuple[int, int], tuple[Chunk, int]] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def get(self, number: int, crc: int) -> Chunk | None:
+        """The chunk of this number and sum, if it is here."""
+        with self._changing:
+            found = self._held.get((number, crc))
+            if found is None:
+                return None
+            self._held.move_to_end((number, crc))
+            return found[0]
+
+    def put(self, number: int, crc: int, chunk: Chunk, data_bytes: int) -> None:
+        """Keep a chunk; those that were not asked for longest go."""
+        size = data_bytes + CACHED_BYTES * chunk.columns * (5 if chunk.is_rollup else 1)
+        with self._changing:
+            if (number, crc) in self._held or size > self._most_bytes:
+                return
+            self._held[number, crc] = chunk, size
+            self._bytes += size
+            while self._bytes > self._most_bytes:
+                _, (_, gone) = self._held.popitem(last=False)
+                self._bytes -= gone
 
 
 def _crc(*meta: float) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 
 from monitor.core.series import Floats
 from monitor.store.packing import (
+    QUICK_LEVEL,
     ChunkDamaged,
     deflated,
     has_pcodec,
@@ -38,11 +39,13 @@ RAW, CONSTANT, ZLIB, PCO, STEPS = range(5)
 """Ids of codecs.  STEPS are whole numbers by their differences, packed by pcodec."""
 
 
-def encode(values: Floats, known: Collection[bytes] = ()) -> tuple[int, bytes]:
+def encode(
+    values: Floats, known: Collection[bytes] = (), *, quick: bool = False
+) -> tuple[int, bytes]:
     """The codec's id, and a column as it wrote it.
 
     `values` is (n,), n at least 1.  Of several bodies (what follows `LEAD` in STEPS) one that
-    is `known` is taken, since its like is stored already.
+    is `known` is taken, since its like is stored already.  A `quick` one is packed as it is.
     """
     values = np.ascontiguousarray(values)
     bits = values.view(np.uint64)
@@ -50,6 +53,8 @@ def encode(values: Floats, known: Collection[bytes] = ()) -> tuple[int, bytes]:
         return CONSTANT, values[:1].tobytes()
     if not has_pcodec():
         return ZLIB, deflated(bits)
+    if quick:
+        return PCO, packed_floats(values, QUICK_LEVEL)
     steps = stepped(values, known)
     return (STEPS, steps) if steps else (PCO, packed_floats(values))
 

@@ -133,7 +133,14 @@ def _row_chunks(piece: Piece, begin: int, end: int, *, keep: int, is_open: bool)
             keys = tuple(keys[column] for column in np.flatnonzero(seen))
             values = values[:, seen]
         yield Made(
-            0, keep, is_open, float(at[0]), float(at[-1]), len(at), keys, from_rows(at, values)
+            0,
+            keep,
+            is_open,
+            float(at[0]),
+            float(at[-1]),
+            len(at),
+            keys,
+            from_rows(at, values, quick=is_open),
         )
 
 
@@ -188,7 +195,7 @@ def _read(
     for chunk in sorted(found, key=lambda each: (each.open, each.id)):
         try:
             shape = reader.shapes.shape(reader.connection, chunk.schema)
-            opened = chunk.opened()
+            opened = chunk.opened(reader.connection, reader.cache)
             at, values = opened.at(), opened.values(range(opened.columns))
         except ChunkDamaged as error:
             change.damaged[chunk.id] = str(error)
@@ -290,7 +297,7 @@ def _existing(
 def _keyed(reader: Reader, change: Change, chunk: StoredChunk) -> _Keyed | None:
     try:
         shape = reader.shapes.shape(reader.connection, chunk.schema)
-        opened = chunk.opened()
+        opened = chunk.opened(reader.connection, reader.cache)
         return _Keyed(shape.keys, opened.rollup(range(opened.columns)))
     except ChunkDamaged as error:
         change.damaged[chunk.id] = str(error)

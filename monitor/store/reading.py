@@ -20,7 +20,7 @@ from monitor.core.rollups import EARLY_SECONDS, TIERS, Rollup, counts, cut, obse
 from monitor.core.series import EARLY_SHARE, LOOKBACK_SECONDS, bucket_plan
 from monitor.ports import Buckets, Loss, SeriesBuckets
 from monitor.store import chunks
-from monitor.store.chunks import StoredChunk
+from monitor.store.chunks import Cache, StoredChunk
 from monitor.store.codec import ChunkDamaged
 from monitor.store.hosts import LEVELS, HostView
 from monitor.store.merging import Piece, merged
@@ -52,6 +52,9 @@ class Reader:
     shapes: Shapes
     is_cancelled: Callable[[], bool] = lambda: False
     damaged: dict[int, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=Cache)
+    with_last: bool = True
+    """Whether the last values of buckets are wanted; most readings do without."""
     losses: list[Loss] = field(default_factory=list)
 
     def rows(
@@ -85,7 +88,7 @@ class Reader:
             raise Cancelled
         try:
             shape = self.shapes.shape(self.connection, chunk.schema)
-            found = chunk.opened()
+            found = chunk.opened(self.connection, self.cache)
             if keys is None:
                 return Piece(found.at(), shape.keys, found.values(range(found.columns)))
             places, columns = _places(keys, shape.index)
@@ -176,11 +179,11 @@ class Reader:
 
     def _buckets(self, chunk: StoredChunk, keys: tuple[str, ...]) -> Rollup | None:
         shape = self.shapes.shape(self.connection, chunk.schema)
-        opened = chunk.opened()
+        opened = chunk.opened(self.connection, self.cache)
         places, columns = _places(keys, shape.index)
         if not columns:
             return None
-        found = opened.rollup(columns)
+        found = opened.rollup(columns, with_last=self.with_last)
         if len(columns) == len(keys):
             return found
         fields = np.full((5, len(found.starts), len(keys)), np.nan)
@@ -299,6 +302,7 @@ def ranged(
     """A range of these series, in buckets that all of them share."""
     first, step, count, level = plan(list(views.values()), start, end, points)
     start, end = widened(start, end, level)
+    reader.with_last = raw
     by_host: dict[str, dict[str, None]] = {}
     for host, key in wanted:
         by_host.setdefault(host, {})[key] = None

@@ -25,6 +25,7 @@ from monitor.sqlite.transactions import DAMAGE, viewed
 from monitor.sqlite.writer import Writer
 from monitor.store import opening, snapshots
 from monitor.store.appending import Appender
+from monitor.store.chunks import Cache
 from monitor.store.config import RetentionConfig
 from monitor.store.keeper import Keeper
 from monitor.store.loading import Loaded, loaded
@@ -117,6 +118,7 @@ class SqliteStore:
             self._readers.put(connection)
         self._reading = others
         self.space = Space(folder)
+        self._cache = Cache()
         appender = Appender(self._writer, self._hosts, self._shapes, self._grown)
         appender.folded = found.journal_last
         appender.journal_bytes = found.journal_bytes
@@ -166,7 +168,7 @@ class SqliteStore:
         bad: dict[int, str] = {}
 
         def read(connection: apsw.Connection) -> Buckets:
-            reader = Reader(connection, self._shapes, cancelled.is_set, bad)
+            reader = Reader(connection, self._shapes, cancelled.is_set, bad, self._cache)
             return ranged(reader, views, tuple(series), start, end, points, raw)
 
         try:
