@@ -63,7 +63,8 @@ async def past(
         by = asked.earlier_seconds
         before = await store.range(series, start - by, end - by, RANGE_POINTS)
         cut = replace(cut, before=before, earlier_seconds=by)
-    first = await first_data(store, series, now) if series and not _begins(found) else None
+    leading = [(host.name, plan.lines[0][0]) for plan in plans]  # one of each chart tells enough
+    first = await first_data(store, leading, now) if plans and not _begins(found) else None
     markers = await markers_of(services, host.name, start, end)
     return Past(cut, first, tuple(markers), table)
 

@@ -195,6 +195,10 @@ export class RangeView {
    * @param {string} zoomed what going back leads to, where this is a part of it
    */
   go(range, how, zoomed = "") {
+    if (query(range) === query(this.range)) {
+      this.refresh();
+      return;
+    }
     const sort = new URLSearchParams(location.search).get("sort") ?? "";
     const url = query(range, { sort }) || location.pathname;
     if (range.at !== this.range.at && !this.then.table) {
@@ -318,7 +322,10 @@ export class RangeView {
 
   /** @param {[number, number]} window_ @param {Cut} found @param {AbortSignal} signal */
   async remark(window_, found, signal) {
-    const first = () => (this.first ??= firstData(this.asker(this.signal)).catch(() => NaN));
+    // One series of each chart tells enough.
+    const keys = this.charts.map(({ live }) => live.lines[0].key);
+    const asker = { ...this.asker(this.signal), keys };
+    const first = () => (this.first ??= firstData(asker).catch(() => NaN));
     const said = await remark(window_, found, this.now(), first);
     if (!signal.aborted) this.bar.text("remark", said);
   }

@@ -113,8 +113,8 @@ class YearStore(MemoryStore):
         return Snapshot(host, hour, kind, (row,))
 
     async def series(self, host: str) -> tuple[str, ...]:
-        """What the live frames of the host have."""
-        return await super().series(host)
+        """What the live frames of the host have; of one that is gone, what it once had."""
+        return await super().series(host) or ("system.cpu.load_average.1m",)
 
     def warnings(self) -> tuple[StoreWarning, ...]:
         """What a test made it say."""

@@ -38,6 +38,18 @@ def test_a_slow_series_is_one_line() -> None:
     assert len(runs_of(STARTS, column, 5.0)) == 2
 
 
+def test_a_bucket_that_cannot_be_empty_by_chance_is_a_gap() -> None:
+    """It must be that wide buckets hide no silence, and narrow ones invent none."""
+    column = full(1.0)
+    column[40] = math.nan
+    assert [len(runs_of(STARTS, column, 5.0, period)) for period in (0.0, 1.0, 2.5, 5.0)] == [
+        1,
+        2,
+        2,
+        1,
+    ]
+
+
 def test_a_lone_observation_is_a_dot() -> None:
     """It must be that one value among silence can be seen."""
     column = full(math.nan)
