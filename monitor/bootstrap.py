@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -49,6 +49,9 @@ TICK_SECONDS = 1.0
 KEEP_SECONDS = 5.0
 """How often the roster's checkpoint is looked at."""
 
+CHECK_SECONDS = 10.0
+"""When after the start the files are looked over: by then whoever waited for pages has them."""
+
 TRIM_SECONDS = 30.0
 """How often history is let go of that was kept long enough, or is too much."""
 
@@ -76,6 +79,9 @@ SWITCH_SECONDS = 0.002
 COLLECT_AFTER = (50_000, 20, 100)
 """Objects made before garbage is looked for: hardly any of ours is in a cycle, and looking at every
 few hundred took a quarter of what a thousand new readers cost."""
+
+Check = Callable[[], Awaitable[list[str]]]
+"""Looks a whole file over, and says in words what is damaged."""
 
 READY_SECONDS = 30.0
 """A host whose first frame has not come by then cannot be watched."""
@@ -110,7 +116,8 @@ async def _until_the_end(
         await log.close()
         await registry.close()
         raise
-    application = Application(settings, log, registry, store)
+    checks = (("log.db", log.check), ("series.db", store.check))
+    application = Application(settings, log, registry, store, checks)
     keep_the_loop_free()
     status = await application.run(listening)
     for number in STOPPING:
@@ -202,7 +209,12 @@ class Application:
     """The built objects, and the tasks that run them."""
 
     def __init__(
-        self, settings: Settings, events: EventLog, registry: Registry, store: SeriesStore
+        self,
+        settings: Settings,
+        events: EventLog,
+        registry: Registry,
+        store: SeriesStore,
+        checks: Sequence[tuple[str, Check]] = (),
     ) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
@@ -212,6 +224,7 @@ class Application:
         host = settings.host.name
         self._store = store
         self._history_fault = False
+        self._checks = checks
         self._events = events
         self._registry = registry
         state = LiveState()
@@ -376,7 +389,11 @@ class Application:
                 self._log.warning("the log was not looked after", reason=str(error))
 
     async def _trim(self) -> None:
-        """Let history go that was kept long enough."""
+        """Let history go that was kept long enough; first, look both files over once."""
+        await asyncio.sleep(CHECK_SECONDS)
+        for name, check in self._checks:
+            for complaint in await check():
+                self._log.error("a file is damaged; see monitor doctor", file=name, why=complaint)
         while True:
             await asyncio.sleep(TRIM_SECONDS)
             try:

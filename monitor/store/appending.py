@@ -27,6 +27,9 @@ PACE_SECONDS = 0.01
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 """Frames that wait for a commit; more are refused, so that a stuck disk fills no memory."""
 
+MOST_JOURNAL_BYTES = 320 * 1024 * 1024
+"""A journal that is longer is first worked off: until then nobody's frames are acknowledged."""
+
 MOST_BATCH_BYTES = 4 * 1024 * 1024
 """Frames in one commit, beyond the first who waits: about ten milliseconds' work."""
 
@@ -99,6 +102,8 @@ class Appender:
         """Held by the journal, about."""
         self.folded = 0
         """The last row of the journal whose frames are in the heads."""
+        self.relieved = asyncio.Event()
+        """Set whenever the journal has become shorter."""
         self._writer = writer
         self._hosts = hosts
         self._shapes = shapes_
@@ -128,6 +133,7 @@ class Appender:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                await self._relief()
                 begun = loop.time()
                 await self._commit(self._taken())
                 rest = begun + PACE_SECONDS - loop.time()
@@ -138,6 +144,12 @@ class Appender:
             for one in self._waiting:  # only where this task itself was cancelled
                 if not one.answer.done():
                     one.answer.set_exception(VOICE.closed())
+
+    async def _relief(self) -> None:
+        """Wait while the journal is too long: appends do not outrun what is made of them."""
+        while self.journal_bytes > MOST_JOURNAL_BYTES:
+            self.relieved.clear()
+            await self.relieved.wait()
 
     def _taken(self) -> list[_Waiting]:
         """Who goes with the next commit."""

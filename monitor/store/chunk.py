@@ -215,7 +215,7 @@ class Chunk:
         return found.T
 
     def rollup(self, columns: Sequence[int], *, with_last: bool = True) -> Rollup:
-        """These columns of a roll-up; where the last values are not wanted they are NaN."""
+        """These columns of a roll-up; where the last values are not wanted they are 0."""
         fields = np.empty((FIELDS, len(columns), self.rows))
         skipped = 0 if with_last else 1  # they come first
         ordered = np.empty(((FIELDS - skipped) * len(columns), self.rows))
@@ -228,7 +228,7 @@ class Chunk:
             ],
             ordered,
         )
-        fields[LAST] = np.nan
+        fields[LAST] = 0.0
         fields[list(_ORDER[skipped:])] = ordered.reshape(FIELDS - skipped, len(columns), self.rows)
         return Rollup(self.at(), fields.transpose(0, 2, 1))
 

@@ -80,8 +80,8 @@ class StoredChunk:
     schema: int
     crc: int
 
-    def opened(self, connection: apsw.Connection, cache: Cache) -> Chunk:
-        """Its columns.  Raises `ChunkDamaged` where it is not what was written."""
+    def require_whole(self) -> None:
+        """Raise `ChunkDamaged` where the row is not what was written."""
         said = _crc(
             self.host,
             self.level,
@@ -94,6 +94,10 @@ class StoredChunk:
         )
         if said != self.crc:
             raise ChunkDamaged("a chunk's row is not what was written")
+
+    def opened(self, connection: apsw.Connection, cache: Cache) -> Chunk:
+        """Its columns.  Raises `ChunkDamaged` where it is not what was written."""
+        self.require_whole()
         found = cache.get(self.id, self.crc)
         if found is None:
             data = connection.execute("SELECT data FROM chunks WHERE id = ?", (self.id,)).get
@@ -230,3 +234,9 @@ def newest(connection: apsw.Connection, host: int) -> float:
         for keep in (0, 1, 2)
     ]
     return max((float(last) for last in found if last is not None), default=float("-inf"))
+
+
+def every(connection: apsw.Connection) -> Iterator[StoredChunk]:
+    """Every chunk there is, by the table itself and no index."""
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM chunks NOT INDEXED"):  # noqa: S608
+        yield StoredChunk(*row)

@@ -49,7 +49,7 @@ SEAL_ROWS = 240
 STAGGER_ROWS = 120
 """By up to so many rows hosts are sealed before that, so that they are not all due at once."""
 
-MOST_JOURNAL_BYTES = 96 * 1024 * 1024
+MOST_JOURNAL_BYTES = 160 * 1024 * 1024
 """Of a journal that is longer, those who hold back its oldest rows are sealed early."""
 
 MOST_HEAD_BYTES = 512 * 1024 * 1024
@@ -74,6 +74,15 @@ MOST_HOURS = 24
 
 REST_SHARE = 1.0
 """After a compaction it rests for so many times as long as that took."""
+
+MOST_FREE_PAGES = 2_000
+"""So many free pages are kept for what comes next: 32 MB, as the journal comes and goes."""
+
+FREE_SHARE = 4
+"""More are given back to the file system when they are more than one in so many."""
+
+FREED_PAGES = 500
+"""At a time: some milliseconds of the writer's."""
 
 SCHEMAS_SECONDS = 3_600.0
 """How often schemas that no chunk has any more are let go of."""
@@ -201,6 +210,7 @@ class Keeper:
                 await self._advance(host, patient=True)
                 await self._seal_due()
             await asyncio.sleep((time.monotonic() - begun) * REST_SHARE)
+        await self._writer.submit(give_back)
         if time.monotonic() - self._schemas_at > SCHEMAS_SECONDS:
             self._schemas_at = time.monotonic()
             await self._forget_schemas()
@@ -214,6 +224,7 @@ class Keeper:
             holding = [host for host in self._hosts.by_name.values() if host.journal_from]
             if not holding:
                 self._appender.journal_bytes = 0
+                self._appender.relieved.set()
                 break
             await self._seal(min(holding, key=lambda host: host.journal_from))
         heads = {h.name: h.size_bytes for h in self._hosts.by_name.values() if h.heads}
@@ -311,6 +322,7 @@ class Keeper:
             raise
         self._saved(unsaved)
         self._appender.journal_bytes = left
+        self._appender.relieved.set()
         for schema, rows in counts.items():
             head = host.heads[schema]
             head.drop(rows)
@@ -525,6 +537,13 @@ def _note_heads(host: Host) -> None:
         for part in (at[at < host.edge], at[at >= host.edge]):
             if len(part):
                 host.noted(float(part.min()), float(part.max()))
+
+
+def give_back(connection: apsw.Connection) -> None:
+    """Within a transaction: some free pages to the file system, where there are many."""
+    free, pages = connection.pragma("freelist_count"), connection.pragma("page_count")
+    if free > MOST_FREE_PAGES and free * FREE_SHARE > pages:
+        connection.execute(f"PRAGMA incremental_vacuum({FREED_PAGES})").fetchall()
 
 
 def is_full(host: Host) -> bool:

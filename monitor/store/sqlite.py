@@ -23,7 +23,7 @@ from monitor.model import Frame, Snapshot
 from monitor.ports import Buckets, StoreWarning
 from monitor.sqlite.transactions import DAMAGE, viewed
 from monitor.sqlite.writer import Writer
-from monitor.store import opening, snapshots
+from monitor.store import checking, opening, snapshots
 from monitor.store.appending import Appender
 from monitor.store.chunks import Cache
 from monitor.store.config import RetentionConfig
@@ -107,6 +107,7 @@ class SqliteStore:
     ) -> None:
         self._connection, others, found = opened
         self._threads = threads
+        self._folder = folder
         self._config = config
         self._retention = retention
         self._clock = clock
@@ -119,6 +120,7 @@ class SqliteStore:
         self._reading = others
         self.space = Space(folder)
         self._cache = Cache()
+        self._checking: set[apsw.Connection] = set()
         appender = Appender(self._writer, self._hosts, self._shapes, self._grown)
         appender.folded = found.journal_last
         appender.journal_bytes = found.journal_bytes
@@ -219,7 +221,6 @@ class SqliteStore:
             await asyncio.sleep(PAUSE_SECONDS)
         if touched:
             await self.keeper.floors(touched)
-            await self._writer.submit(give_back)
         return gone
 
     def oldest_accepted(self, now: float) -> float:
@@ -245,6 +246,23 @@ class SqliteStore:
             found.append(StoreWarning("store_damaged", text))
         return tuple(each for each in found if each is not None)
 
+    async def check(self) -> list[str]:
+        """What is damaged in the file, in words; empty where all is well.
+
+        It reads the whole file beside everything else, so it is for after the start; it ends
+        early, finding nothing, when the store is closed.
+        """
+        connection = await asyncio.to_thread(opening.reading, self._folder)
+        self._checking.add(connection)
+        try:
+            said, bad = await asyncio.to_thread(checking.damage, connection, lambda: self._closed)
+        finally:
+            self._checking.discard(connection)
+            connection.close()
+        self.keeper.damaged(bad)
+        self._complaints += said
+        return said
+
     async def settle(self) -> None:
         """Compact everything that is over at once, as time would: for benches and tests."""
         await self.keeper.settle()
@@ -254,6 +272,8 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        for connection in self._checking:
+            connection.interrupt()
         await self._appender.finish()
         await self.keeper.stop()
         await self._writer.close()
@@ -277,13 +297,6 @@ class SqliteStore:
                 self._readers.put(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
-
-
-def give_back(connection: apsw.Connection) -> None:
-    """Within a transaction: some free pages to the file system, where there are many."""
-    free, pages = connection.pragma("freelist_count"), connection.pragma("page_count")
-    if free * 10 > pages:
-        connection.execute("PRAGMA incremental_vacuum(500)")
 
 
 def _nothing(outcomes: Sequence[Any]) -> None:
