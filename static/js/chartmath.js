@@ -127,6 +127,7 @@ export function tickText(value, style) {
  * @returns {number[][]} rows
  */
 export function runs(t, column, step, period) {
+  /** @type {number[]} */
   const points = [];
   for (let row = 0; row < column.length; row += 1) if (known(column[row])) points.push(row);
   const distances = points.slice(1).map((row, index) => t[row] - t[points[index]]);

@@ -15,6 +15,7 @@ export class RangeBar {
     this.back = /** @type {HTMLButtonElement | null} */ (section.querySelector("[data-back]"));
     const zoned = section.querySelector("[data-zone]");
     if (zoned) zoned.textContent = zone();
+    section.querySelector("[data-hint]")?.removeAttribute("hidden");
   }
 
   /**
