@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import numpy as np
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, Request, Route, expect
 from werkzeug.datastructures import MultiDict
 
 from monitor.model import Row, key
@@ -419,14 +419,21 @@ async def test_a_click_shows_the_processes_of_then(rig: Rig, page: Page) -> None
 async def test_a_late_answer_changes_nothing(rig: Rig, page: Page) -> None:
     """It must be that only the newest range is drawn, however the answers come."""
     await opened(page, rig, "?range=6h")
-    held = asyncio.Event()
-    began = asyncio.Event()
+    began, held, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    late: list[Request] = []
 
     async def hold(route: Route) -> None:
+        late.append(route.request)
         began.set()
         await held.wait()
         await route.continue_()
 
+    def over(request: Request) -> None:
+        if request in late:
+            ended.set()
+
+    page.on("requestfailed", over)
+    page.on("requestfinished", over)
     await page.route("**/api/v1/history**", hold, times=1)
     await page.locator("a[data-range='30d']").click()
     await began.wait()
@@ -438,9 +445,10 @@ async def test_a_late_answer_changes_nothing(rig: Rig, page: Page) -> None:
     start, end, _ = next(each for each in year(rig).asked if each[2] == RANGE_POINTS)
     require_same(path, (await wanted(rig, "load", start, end)).lines[0].stroke)
     held.set()
-    await page.locator("a[data-range='1h']").click()
-    await settled(page, rig)
-    await expect(page.locator("[data-resolution]")).to_have_text("10 s averages")
+    await ended.wait()
+    await page.evaluate("new Promise((drawn) => setTimeout(drawn, 100))")
+    assert (await drawn(page, "load"))[0] == path
+    await expect(page.locator("[data-resolution]")).to_have_text("30 min averages")
 
 
 async def test_what_cannot_be_had_is_said_in_place(rig: Rig, browser: Browser) -> None:
