@@ -38,7 +38,7 @@ from monitor.store.compaction import (
 from monitor.store.hosts import HOUR_SECONDS, LEVELS, Host, HostView, Lost, hour_of
 from monitor.store.reading import Reader
 from monitor.store.shapes import Shapes
-from monitor.store.space import Space
+from monitor.store.space import Level, Space
 from monitor.store.voice import VOICE
 
 logger = logging.getLogger(__name__)
@@ -184,6 +184,9 @@ class Keeper:
                     await self._called.wait()
             self._called.clear()
             self._space.look()
+            if self._space.level is Level.LOW:
+                # What is free is for letting go of the old: a compaction needs room first.
+                continue
             try:
                 await self._round()
                 self.fault = None
@@ -356,19 +359,22 @@ class Keeper:
         view = host.view()
         start, end = await self._read(lambda reader: window_around(reader, view, run))
         change = await self._compact(view, start, end, late=True)
-        await self._apply(host, change)
+        begin, rolled_to = start // BLOCK_SECONDS * BLOCK_SECONDS, host.rolled_to
+        # What is rolled up of it no longer stands, from the same moment on: who is killed before
+        # it is made anew goes on from there.
+        await self._apply(host, change, rolled_to=min(begin, rolled_to))
         host.late.difference_update(hour for hour in run if hour not in host.late_again)
         self._late_seen.pop(host.id, None)
-        begin = start // BLOCK_SECONDS * BLOCK_SECONDS
-        while begin < min(end, host.rolled_to):
-            await self._roll(host, begin)
+        while begin < min(end, rolled_to):
             begin += BLOCK_SECONDS
+            to = rolled_to if begin >= min(end, rolled_to) else begin
+            await self._roll(host, begin - BLOCK_SECONDS, to)
 
-    async def _roll(self, host: Host, start: float) -> None:
-        """Make tiers 2 to 4 of a block."""
+    async def _roll(self, host: Host, start: float, to: float = 0.0) -> None:
+        """Make tiers 2 to 4 of a block; they are made up to `to` then, or to its end."""
         view = host.view()
         change = await self._read(lambda reader: block(reader, view, start))
-        to = max(host.rolled_to, start + BLOCK_SECONDS)
+        to = max(host.rolled_to, start + BLOCK_SECONDS, to)
         if start == host.rolled_to and not change.made:
             to = await self._next_block(host, to)
         await self._apply(host, change, rolled_to=to)

@@ -41,6 +41,18 @@ async def filled(store: SqliteStore, start: float, first: int) -> tuple[int, int
         assert number < 100_000
 
 
+async def trimmed(store: SqliteStore, until: float) -> None:
+    """Trim; a compaction that was under way may have the room that it needs for a moment."""
+    while True:
+        try:
+            await store.trim(time.time())
+        except Unavailable:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
 async def test_sixteen_megabytes_filled_and_freed(tmp_path: Path) -> None:
     """It must be that what was taken can be read on a full disk, and more is once there is room."""
     with tmpfs(tmp_path / "small", "16m") as folder:
@@ -67,7 +79,7 @@ async def test_sixteen_megabytes_filled_and_freed(tmp_path: Path) -> None:
                 await store.append([frame(start + taken, values(taken), "a")])
             assert (refusal.value.code, refusal.value.status) == ("disk_low", 507)
             assert refusal.value.retry_after
-            await store.trim(time.time())
+            await trimmed(store, until)
             (folder / "filler").unlink()
             while True:
                 try:
