@@ -68,9 +68,8 @@ class Reader:
         """Rows in [start, end) of these KEYs, or of all there are; one an instant."""
         closed: list[tuple[int, Piece]] = []
         opened: list[tuple[int, Piece]] = []
-        # Open chunks, which may be late, are kept as rows; of the others the floor tells.
-        here = [keep for keep in keeps if keep == 0 or view.floors[keep] < end]
-        for chunk in chunks.select(self.connection, view.id, 0, here, start, end):
+        # The floors do not tell which of these there are: the file may be ahead of the view.
+        for chunk in chunks.select(self.connection, view.id, 0, keeps, start, end):
             piece = self._piece(view, chunk, keys)
             if piece is not None:
                 (opened if chunk.open else closed).append((chunk.id, piece))
