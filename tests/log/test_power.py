@@ -7,115 +7,38 @@ at some instant: what was synced is there, of what was not some is, some is not,
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import apsw
-import pytest
 
 from monitor.log import marker, opening
 from monitor.log.database import Database
 from tests.log.logs import event
+from tests.powercut import (
+    Acknowledged,
+    Recorder,
+    Step,
+    Write,
+    after_the_cut,
+    calls_recorded,
+    made,
+)
 
 SEEDS = 200
 APPENDS = 60
-SECTOR_BYTES = 512
-
-
-@dataclass(frozen=True)
-class Write:
-    name: str
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Truncate:
-    name: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Sync:
-    name: str
-
-
-@dataclass(frozen=True)
-class Acknowledged:
-    position: int
-
-
-Step = Write | Truncate | Sync | Acknowledged
-
-
-class _RecordedFile(apsw.VFSFile):
-    def __init__(
-        self, steps: list[Step], name: str | apsw.URIFilename | None, flags: list[int]
-    ) -> None:
-        super().__init__("unix", name, flags)
-        path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
-        self._name = Path(path).name
-        self._steps = steps
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
-        self._steps.append(Write(self._name, offset, bytes(data)))
-        super().xWrite(data, offset)
-
-    def xTruncate(self, size: int) -> None:  # noqa: N802
-        self._steps.append(Truncate(self._name, size))
-        super().xTruncate(size)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802
-        super().xSync(flags)
-        self._steps.append(Sync(self._name))
-
-
-class _Recorder(apsw.VFS):
-    def __init__(self) -> None:
-        super().__init__("recorder", "unix", makedefault=True)
-        self.steps: list[Step] = []
-
-    def xOpen(  # noqa: N802
-        self, name: str | apsw.URIFilename | None, flags: list[int]
-    ) -> apsw.VFSFile:
-        return _RecordedFile(self.steps, name, flags)
 
 
 def recorded(folder: Path, careless: bool) -> tuple[dict[str, bytes], list[Step], str]:
     """The disk before a run, what the run did to it, and the store's epoch."""
     Database.open(folder).close()
     before = {name: (folder / name).read_bytes() for name in (opening.NAME, marker.NAME)}
-    recorder = _Recorder()
-    with marker_recorded(recorder.steps):
+    recorder = Recorder()
+    with calls_recorded(recorder.steps):
         steps, epoch = run(folder, recorder, careless)
     return before, steps, epoch
 
 
-@contextlib.contextmanager
-def marker_recorded(steps: list[Step]) -> Iterator[None]:
-    """What is done to the marker, which no VFS sees, is recorded with the rest."""
-    pwrite, fsync = os.pwrite, os.fsync
-
-    def write(descriptor: int, data: bytes, offset: int) -> int:
-        steps.append(Write(marker.NAME, offset, data))
-        return pwrite(descriptor, data, offset)
-
-    def sync(descriptor: int) -> None:
-        fsync(descriptor)
-        steps.append(Sync(marker.NAME))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "pwrite", write)
-        patch.setattr(os, "fsync", sync)
-        yield
-
-
-def run(folder: Path, recorder: _Recorder, careless: bool) -> tuple[list[Step], str]:
+def run(folder: Path, recorder: Recorder, careless: bool) -> tuple[list[Step], str]:
     """Open the store and append to it; what that did to the disk, and the epoch."""
     held = Database.open(folder)
     recorder.unregister()
@@ -134,37 +57,10 @@ def run(folder: Path, recorder: _Recorder, careless: bool) -> tuple[list[Step], 
     return steps, epoch
 
 
-def after_the_cut(
-    before: dict[str, bytes], steps: Sequence[Step], chance: random.Random
-) -> dict[str, bytes]:
-    """A disk on which only what was synced is sure to be."""
-    synced = {step.name: at for at, step in enumerate(steps) if isinstance(step, Sync)}
-    disk = {name: bytearray(content) for name, content in before.items()}
-    mood = chance.random()
-    for at, step in enumerate(steps):
-        if isinstance(step, Sync | Acknowledged):
-            continue
-        content = disk.setdefault(step.name, bytearray())
-        if at > synced.get(step.name, -1) and chance.random() < mood:
-            continue
-        if isinstance(step, Truncate):
-            del content[step.size :]
-            continue
-        data = step.data
-        if at > synced.get(step.name, -1) and chance.random() < 0.2:
-            data = data[: chance.randrange(len(data) // SECTOR_BYTES + 1) * SECTOR_BYTES]
-        if len(content) < step.offset:
-            content.extend(bytes(step.offset - len(content)))
-        content[step.offset : step.offset + len(data)] = data
-    return {name: bytes(content) for name, content in disk.items()}
-
-
 def lost(folder: Path, disk: dict[str, bytes], acknowledged: int, epoch: str | None) -> int:
     """How many acknowledged events a store that is opened on this disk has lost."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for name, content in disk.items():
-        (folder / name).write_bytes(content)
+    made(folder, disk)
     # It is this disk that was cut off: its marker is no copy.
     said = marker.parsed(disk[marker.NAME])
     assert said is not None
@@ -192,7 +88,7 @@ def losses(tmp_path: Path, seeds: int, *, careless: bool) -> int:
     for seed in range(seeds):
         chance = random.Random(seed)
         cut = steps[: chance.randrange(len(steps) + 1)]
-        acknowledged = max((s.position for s in cut if isinstance(s, Acknowledged)), default=0)
+        acknowledged = max((s.what for s in cut if isinstance(s, Acknowledged)), default=0)
         disk = after_the_cut(before, cut, chance)
         if not careless:
             # The marker may be on the disk as of any instant up to the cut.
