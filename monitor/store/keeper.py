@@ -242,13 +242,21 @@ class Keeper:
         end = self._window_end(host)
         if end is not None and self._is_over(host, end):
             return True
-        return 0.0 <= host.rolled_to <= host.compacted_to - BLOCK_SECONDS
+        return self._block_is_over(host)
 
     def _window_end(self, host: Host) -> float | None:
         if math.isinf(host.open_from):
             return None
         window = host.window
         return (hour_of(host.open_from) // window + 1) * window
+
+    def _block_is_over(self, host: Host) -> bool:
+        """Whether tiers can be made of the next block: of all of it, or of a silent host's last."""
+        end = host.rolled_to + BLOCK_SECONDS
+        if host.rolled_to < 0 or host.compacted_to <= host.rolled_to:
+            return False
+        is_silent = self._clock() >= end + SILENT_SECONDS and host.open_from >= end
+        return host.compacted_to >= end or is_silent
 
     def _is_over(self, host: Host, end: float) -> bool:
         return host.newest >= end + GRACE_SECONDS or (
@@ -281,7 +289,7 @@ class Keeper:
         if end is not None and is_over(host, end):
             await self._close(host, end)
             return True
-        if 0.0 <= host.rolled_to <= host.compacted_to - BLOCK_SECONDS:
+        if self._block_is_over(host):
             await self._roll(host, host.rolled_to)
             return True
         return False
@@ -377,7 +385,8 @@ class Keeper:
         to = max(host.rolled_to, start + BLOCK_SECONDS, to)
         if start == host.rolled_to and not change.made:
             to = await self._next_block(host, to)
-        await self._apply(host, change, rolled_to=to)
+        # Past a silent host's last rows too: what comes for that time from now on comes late.
+        await self._apply(host, change, compacted_to=max(host.compacted_to, to), rolled_to=to)
 
     async def _next_block(self, host: Host, start: float) -> float:
         """After an empty block: the one with the next rows, at most the newest that is over."""

@@ -43,6 +43,9 @@ LATEST_SECONDS = 86_400.0
 FULL = "store_full"
 """The code of an error that says that the disk is full."""
 
+CLOCK_SECONDS = 3_600.0
+"""How far this machine's clock may run ahead of time that has gone and still be believed."""
+
 PAUSE_SECONDS = 0.02
 """Between two steps of trimming, so that commits come in between."""
 
@@ -70,6 +73,10 @@ async def open_store(
         raise
     config = config or RetentionConfig()
     retention = Retention(config, accept_retention)
+    connection = opened[0]
+    await loop.run_in_executor(
+        None, viewed, connection, lambda c: retention.plan(c, clock()), VOICE
+    )
     return SqliteStore(folder, opened, threads, config, retention, clock)
 
 
@@ -108,6 +115,7 @@ class SqliteStore:
         self._connection, others, found = opened
         self._threads = threads
         self._folder = folder
+        self._opened = clock(), time.monotonic()
         self._config = config
         self._retention = retention
         self._clock = clock
@@ -225,6 +233,11 @@ class SqliteStore:
 
     def oldest_accepted(self, now: float) -> float:
         """Frames from before this instant would be let go of at once."""
+        # A clock that runs ahead of time must not turn away senders whose own is right.
+        gone = time.monotonic() - self._opened[1]
+        now = min(now, self._opened[0] + gone + CLOCK_SECONDS)
+        if self._retention.held is not None:
+            return self._retention.oldest_accepted(now)
         kept = now - max(self._config.raw, LATEST_SECONDS)
         return max(kept, self._retention.oldest_accepted(now))
 
