@@ -30,6 +30,7 @@ from bench.tables import cpu_seconds, rss_mib, spread, table
 from monitor import bootstrap
 from monitor.config import Settings
 from monitor.log.sqlite import open_log
+from monitor.store.sqlite import open_store
 from monitor.web import server as web_server
 
 STARTS = 5
@@ -246,7 +247,8 @@ async def _lag() -> None:
 
 
 async def _lag_in(data: Path) -> None:
-    application = bootstrap.Application(Settings(), *await open_log(data))
+    log, registry = await open_log(data)
+    application = bootstrap.Application(Settings(), log, registry, await open_store(data))
     bootstrap.keep_the_loop_free()  # as `serve` does
     listening = web_server.listener("127.0.0.1", 0)
     url = web_server.url(listening)
