@@ -189,6 +189,8 @@ def unstep(lead: tuple[bytes, int, int, int, float], body: bytes, values: Floats
             np.multiply(steps, float(divisor), out=steps)
     if order == _TWICE:
         np.add.accumulate(steps, out=steps)
+    # Where it is not one of the whole numbers it must still be some number, to be scaled.
+    values[0] = 0.0
     if order != _PLAIN:
         values[0] = _number(first, scale)
         np.add.accumulate(values, out=values)
