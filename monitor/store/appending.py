@@ -7,11 +7,13 @@ All of it is the event loop's, but for the transaction itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import apsw
 
+from monitor.errors import MonitorError
 from monitor.model import Frame, Snapshot
 from monitor.ports import Unknown
 from monitor.sqlite.writer import Writer
@@ -29,6 +31,9 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 MOST_JOURNAL_BYTES = 320 * 1024 * 1024
 """A journal that is longer is first worked off: until then nobody's frames are acknowledged."""
+
+RELIEF_SECONDS = 10.0
+"""So long they wait for that; then they are refused, and whoever sent them tries again."""
 
 MOST_BATCH_BYTES = 4 * 1024 * 1024
 """Frames in one commit, beyond the first who waits: about ten milliseconds' work."""
@@ -111,9 +116,12 @@ class Appender:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._flushing: asyncio.Task[None] | None = None
+        self._is_finishing = False
 
     async def append(self, frames: Sequence[Frame], tables: Sequence[Snapshot]) -> None:
         """Keep these, all or none; they are durable on return.  Raises `Unavailable`."""
+        if any(len(frame.values) != len(frame.schema) for frame in frames):
+            raise ValueError("a frame has one value for each KEY of its schema")
         size = sum(32 + 8 * len(frame.values) for frame in frames) + 4096 * len(tables)
         if self._waiting and self._waiting_bytes + size > MOST_WAITING_BYTES:
             raise VOICE.behind()
@@ -125,31 +133,50 @@ class Appender:
         await answer
 
     async def finish(self) -> None:
-        """Wait until nothing waits any more."""
-        while self._flushing is not None:
-            await asyncio.wait([self._flushing])
+        """Wait until nothing waits any more; what was begun is stored, however long the journal."""
+        self._is_finishing = True
+        try:
+            while self._flushing is not None:
+                self.relieved.set()
+                await asyncio.wait([self._flushing])
+        finally:
+            self._is_finishing = False
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                await self._relief()
+                if not await self._relief():
+                    _refuse(self._all_taken(), VOICE.behind())
+                    continue
                 begun = loop.time()
-                await self._commit(self._taken())
+                taken = self._taken()
+                try:
+                    await self._commit(taken)
+                finally:
+                    _refuse(taken, VOICE.closed())  # only where that was cut off
                 rest = begun + PACE_SECONDS - loop.time()
                 if rest > 0 and self._waiting:
                     await asyncio.sleep(rest)
         finally:
             self._flushing = None
-            for one in self._waiting:  # only where this task itself was cancelled
-                if not one.answer.done():
-                    one.answer.set_exception(VOICE.closed())
+            _refuse(self._all_taken(), VOICE.closed())  # only where this task itself was cut off
 
-    async def _relief(self) -> None:
-        """Wait while the journal is too long: appends do not outrun what is made of them."""
-        while self.journal_bytes > MOST_JOURNAL_BYTES:
-            self.relieved.clear()
-            await self.relieved.wait()
+    async def _relief(self) -> bool:
+        """Wait while the journal is too long, as appends must not outrun what is made of them.
+
+        Whether there is room then: who works it off may not be able to.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RELIEF_SECONDS):
+                while self.journal_bytes > MOST_JOURNAL_BYTES and not self._is_finishing:
+                    self.relieved.clear()
+                    await self.relieved.wait()
+        return self.journal_bytes <= MOST_JOURNAL_BYTES or self._is_finishing
+
+    def _all_taken(self) -> list[_Waiting]:
+        taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return taken
 
     def _taken(self) -> list[_Waiting]:
         """Who goes with the next commit."""
@@ -164,16 +191,18 @@ class Appender:
         return taken
 
     async def _commit(self, taken: list[_Waiting]) -> None:
-        batch = self._batch(taken)
+        """Store what these wait for, and tell them; what cannot be stored is its own caller's."""
         try:
+            batch = self._batch(taken)
             done = await self._writer.submit(
                 lambda connection: _written(connection, batch), sum(one.size for one in taken)
             )
         except Exception as error:  # noqa: BLE001 - it is the callers that hear of it
-            said = VOICE.failure(str(error)) if isinstance(error, Unknown) else error
-            for one in taken:
-                if not one.answer.done():
-                    one.answer.set_exception(said)
+            if len(taken) > 1 and not isinstance(error, MonitorError | Unknown):
+                for one in taken:
+                    await self._commit([one])
+                return
+            _refuse(taken, VOICE.failure(str(error)) if isinstance(error, Unknown) else error)
             return
         self._fold(batch, done)
         for one in taken:
@@ -224,6 +253,13 @@ class Appender:
         self.journal_bytes += done.size
         self.frames_total += len(batch.entries)
         self._grown(list(grown.values()))
+
+
+def _refuse(taken: Sequence[_Waiting], error: Exception) -> None:
+    """Tell those who have not heard yet that nothing of theirs was stored."""
+    for one in taken:
+        if not one.answer.done():
+            one.answer.set_exception(error)
 
 
 def _written(connection: apsw.Connection, batch: _Batch) -> Journaled:

@@ -52,11 +52,10 @@ class Head:
     so a view of it stays what it was.
     """
 
-    __slots__ = ("_at", "_came", "_values", "is_ascending", "rows")
+    __slots__ = ("_at", "_came", "_values", "rows")
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
-        self.is_ascending = True
         self._at = np.empty(FIRST_ROWS)
         self._came = np.empty(FIRST_ROWS, np.int64)
         self._values = np.empty((FIRST_ROWS, columns))
@@ -78,8 +77,6 @@ class Head:
             self._at = np.concatenate([self._at, np.empty(rows)])
             self._came = np.concatenate([self._came, np.empty(rows, np.int64)])
             self._values = np.concatenate([self._values, np.empty_like(self._values)])
-        if rows and at <= self._at[rows - 1]:
-            self.is_ascending = False
         self._at[rows] = at
         self._came[rows] = came
         self._values[rows] = values
@@ -110,7 +107,6 @@ class Head:
         came[:kept] = self._came[rows : self.rows]
         values[:kept] = self._values[rows : self.rows]
         self._at, self._came, self._values, self.rows = at, came, values, kept
-        self.is_ascending = bool((np.diff(at[:kept]) > 0).all())
 
 
 HeadView = tuple[int, Floats, Floats]
@@ -227,8 +223,8 @@ class Host:
 
     @property
     def rows(self) -> int:
-        """How many are in its largest head."""
-        return max((head.rows for head in self.heads.values()), default=0)
+        """How many are in its heads: many schemas must not keep each of them small for ever."""
+        return sum(head.rows for head in self.heads.values())
 
     @property
     def size_bytes(self) -> int:
