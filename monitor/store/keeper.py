@@ -12,18 +12,21 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import apsw
 
 from monitor.errors import MonitorError
+from monitor.model import Frame, Schema
 from monitor.ports import Unknown
 from monitor.sqlite.transactions import viewed
 from monitor.sqlite.writer import Writer
-from monitor.store import chunks, shapes, snapshots
+from monitor.store import chunks, journal, shapes, snapshots
 from monitor.store.appending import Appender, Hosts
 from monitor.store.codec import ChunkDamaged
 from monitor.store.compaction import (
@@ -35,7 +38,8 @@ from monitor.store.compaction import (
     sealed,
     window_around,
 )
-from monitor.store.hosts import HOUR_SECONDS, LEVELS, Host, HostView, Lost, hour_of
+from monitor.store.hosts import HOUR_SECONDS, LEVELS, HeadView, Host, HostView, Lost, hour_of
+from monitor.store.journal import Entry
 from monitor.store.reading import Reader
 from monitor.store.shapes import Shapes
 from monitor.store.space import Level, Space
@@ -84,12 +88,21 @@ FREE_SHARE = 4
 FREED_PAGES = 500
 """At a time: some milliseconds of the writer's."""
 
+TROUBLED_SECONDS = 60.0
+"""A host whose work failed is left alone for so long, so that it holds up nobody else's."""
+
+YIELD_EVERY = 256
+"""Hosts that are looked at before others may run: about a millisecond."""
+
 SCHEMAS_SECONDS = 3_600.0
 """How often schemas that no chunk has any more are let go of."""
 
 _UPDATE_HOST = """
 UPDATE hosts SET sealed = ?, compacted_to = ?, rolled_to = ?, spacing = ?, crc = ? WHERE id = ?
 """
+
+EVERYBODYS = (MonitorError, Unknown, apsw.Error, MemoryError)
+"""Errors that are no single host's: the file, the disk, the machine."""
 
 _T = TypeVar("_T")
 
@@ -98,6 +111,20 @@ class Moved(MonitorError):
     """A chunk that was to be replaced is no longer there: what was made is made again."""
 
     code = "store_moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Rows of a head that no chunk can be made of, and why."""
+
+    head: HeadView
+    why: str
+
+    @property
+    def lost(self) -> Lost:
+        """What is missing then."""
+        _, at, _ = self.head
+        return Lost(0, 0, float(at.min()), float(at.max()), self.why)
 
 
 class Keeper:
@@ -125,13 +152,16 @@ class Keeper:
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, "series-worker")
         self._full: dict[int, Host] = {}
+        self._troubled: dict[int, tuple[float, str]] = {}
         self._called = asyncio.Event()
         self._working = asyncio.Lock()
         self._late_seen: dict[int, tuple[int, float, float]] = {}
         self._bad: dict[int, str] = {}
         self._named: set[int] = set()
+        self._heads_at = 0.0
         self._schemas_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin to look after the store."""
@@ -143,6 +173,7 @@ class Keeper:
             self._task.cancel()
             await asyncio.wait([self._task])
         async with self._working:
+            self._is_stopped = True
             await asyncio.to_thread(self._worker.shutdown)
         self._connection.close()
 
@@ -183,40 +214,68 @@ class Keeper:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._called.wait()
             self._called.clear()
-            self._space.look()
+            await self._apart(self._space.look)
             if self._space.level is Level.LOW:
                 # What is free is for letting go of the old: a compaction needs room first.
                 continue
             try:
                 await self._round()
-                self.fault = None
-            except (MonitorError, ChunkDamaged, Unknown, apsw.Error) as error:
-                self._complain(str(error))
+            except Exception as error:  # noqa: BLE001 - without this task nothing is sealed
+                self._complain(error)
                 if getattr(error, "code", "") == "store_full":
-                    self._space.release()
+                    await self._apart(self._space.release)
                 await asyncio.sleep(LOOK_SECONDS)
+            else:
+                self.fault = next((why for _, why in self._troubled.values()), None)
 
-    def _complain(self, why: str) -> None:
+    def _complain(self, error: Exception) -> None:
+        why = str(error) or repr(error)
         if self.fault is None:
-            logger.error("the history is not looked after: %s", why)
+            expected = isinstance(error, (*EVERYBODYS, ChunkDamaged))
+            logger.error(
+                "the history is not looked after: %s", why, exc_info=None if expected else error
+            )
         self.fault = why
 
     async def _round(self) -> None:
         async with self._working:
             await self._quarantine()
             await self._seal_due()
-        for host in list(self._hosts.by_name.values()):
+        for number, host in enumerate(list(self._hosts.by_name.values()), 1):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if self._is_resting(host):
+                continue
             if not self._is_due(host):
+                self._troubled.pop(host.id, None)
                 continue
             begun = time.monotonic()
             async with self._working:
-                await self._advance(host, patient=True)
+                await self._tried(host, partial(self._advance, patient=True))
                 await self._seal_due()
             await asyncio.sleep((time.monotonic() - begun) * REST_SHARE)
         await self._writer.submit(give_back)
         if time.monotonic() - self._schemas_at > SCHEMAS_SECONDS:
             self._schemas_at = time.monotonic()
             await self._forget_schemas()
+
+    async def _tried(self, host: Host, work: Callable[[Host], Awaitable[object]]) -> None:
+        """Do a host's work; what fails of its own making is said, and it rests for a while."""
+        try:
+            await work(host)
+        except EVERYBODYS:
+            raise
+        except Exception as error:  # one host's must not be everybody's
+            why = f"{host.name}: {str(error) or repr(error)}"
+            if host.id not in self._troubled:
+                logger.exception("the history of a host is not looked after: %s", why)
+            self._troubled[host.id] = time.monotonic() + TROUBLED_SECONDS, why
+        else:
+            self._troubled.pop(host.id, None)
+
+    def _is_resting(self, host: Host) -> bool:
+        rests_until, _ = self._troubled.get(host.id, (0.0, ""))
+        return time.monotonic() < rests_until
 
     async def _seal_due(self) -> None:
         while self._full:
@@ -230,11 +289,26 @@ class Keeper:
                 self._appender.relieved.set()
                 break
             await self._seal(min(holding, key=lambda host: host.journal_from))
-        heads = {h.name: h.size_bytes for h in self._hosts.by_name.values() if h.heads}
-        while sum(heads.values()) > MOST_HEAD_BYTES:
-            name = max(heads, key=lambda each: heads[each])
+        heads = await self._head_bytes()
+        more = sum(heads.values()) - MOST_HEAD_BYTES
+        for name in sorted(heads, key=lambda each: heads[each], reverse=True) if more > 0 else ():
+            if more <= 0:
+                break
             await self._seal(self._hosts.by_name[name])
-            del heads[name]
+            more -= heads[name]
+
+    async def _head_bytes(self) -> dict[str, int]:
+        """What the heads of each host hold, where that may be much: looked at once a while."""
+        if time.monotonic() - self._heads_at < LOOK_SECONDS:
+            return {}
+        self._heads_at = time.monotonic()
+        found = {}
+        for number, host in enumerate(list(self._hosts.by_name.values()), 1):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if host.heads:
+                found[host.name] = host.size_bytes
+        return found
 
     def _is_due(self, host: Host) -> bool:
         if host.late and self._late_is_due(host):
@@ -307,7 +381,7 @@ class Keeper:
             host.journal_from = 0
             return
         upto = self._appender.folded
-        made = await self._apart(self._sealed, view)
+        made, aside = await self._apart(self._sealed, view)
         new = [each.numbered(host.id, self._shapes.number(each.keys)) for each in made]
         before, host.sealed = host.sealed, max(host.sealed, upto)
         row = _row(host)
@@ -322,6 +396,7 @@ class Keeper:
         def write(connection: apsw.Connection) -> int:
             shapes.save(connection, unsaved)
             chunks.insert(connection, new)
+            put_aside(connection, host, aside, self._clock())
             connection.execute(*row)
             connection.execute("DELETE FROM journal WHERE id < ?", (free_to,))
             return int(connection.execute("SELECT coalesce(sum(length(data)), 0) FROM journal").get)
@@ -339,11 +414,24 @@ class Keeper:
             head.drop(rows)
             if not head.rows:
                 del host.heads[schema]
+        host.lost += [each.lost for each in aside]
         host.journal_from = upto + 1 if host.heads else 0
 
-    def _sealed(self, view: HostView) -> list[Made]:
-        keys = [self._shapes.shape(self._connection, schema).keys for schema, _, _ in view.heads]
-        return sealed(view, keys)
+    def _sealed(self, view: HostView) -> tuple[list[Made], list[Aside]]:
+        """Open chunks of the heads, and those heads that none can be made of."""
+        made: list[Made] = []
+        aside: list[Aside] = []
+        for head in view.heads:
+            try:
+                keys = self._shapes.shape(self._connection, head[0]).keys
+                made += sealed(replace(view, heads=(head,)), [keys])
+            except EVERYBODYS:
+                raise
+            except Exception as error:  # else the journal would grow for ever
+                why = str(error) or repr(error)
+                logger.exception("frames of %s are put aside: %s", view.name, why)
+                aside.append(Aside(head, why))
+        return made, aside
 
     async def _close(self, host: Host, end: float) -> None:
         """Close a host's oldest window."""
@@ -536,6 +624,8 @@ class Keeper:
     # The worker's thread
 
     async def _apart(self, work: Callable[..., _T], *arguments: object) -> _T:
+        if self._is_stopped:
+            raise VOICE.closed()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, work, *arguments)
 
@@ -573,6 +663,25 @@ def open_from(connection: apsw.Connection, host: int, edge: float) -> float:
         (edge if math.isfinite(edge) else -1e300, host, edge if math.isfinite(edge) else -1e300),
     ).get
     return math.inf if row is None else float(row)
+
+
+def put_aside(connection: apsw.Connection, host: Host, aside: Sequence[Aside], now: float) -> None:
+    """Within a transaction: keep what no chunk could be made of, as the journal had it."""
+    for each in aside:
+        schema, at, values = each.head
+        data = b"".join(
+            row
+            for _, row in journal.packed(
+                Entry(host.id, schema, Frame(host.name, when, Schema(()), array("d", row)))
+                for when, row in zip(at.tolist(), values.tolist(), strict=True)
+            )
+        )
+        lost = each.lost
+        connection.execute(
+            "INSERT INTO quarantine (found, host, level, keep, first, last, reason, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (now, host.id, lost.level, lost.keep, lost.first, lost.last, lost.reason, data),
+        )
 
 
 def quarantined(

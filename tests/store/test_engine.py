@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monitor.errors import Unavailable
-from monitor.store import appending, keeper
+from monitor.store import appending, compaction, journal, keeper, opening
+from monitor.store.compaction import Change, Made
+from monitor.store.config import RetentionConfig
+from monitor.store.hosts import Host, HostView
+from monitor.store.reading import Reader
 from monitor.store.sqlite import SqliteStore, open_store
 from tests.frames import frame, snapshot
 from tests.store.test_model import BASE, Clock
@@ -128,3 +134,103 @@ async def test_schemas_that_change_with_every_frame_are_sealed_like_others(
     host = store._hosts.by_name["web-1"]
     await until(lambda: sum(head.rows for head in host.heads.values()) < keeper.SEAL_ROWS)
     assert (await averages(store, "a", BASE, BASE + 480)).tolist() == list(range(480))
+
+
+async def test_the_keeper_goes_on_after_a_fault_and_says_so(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must be that a fault that nobody thought of stops nothing for good, and is told."""
+
+    def broken(host: Host) -> bool:
+        raise ZeroDivisionError(f"of {host.name}")
+
+    await store.append([frame(BASE, {"a": 1})])
+    monkeypatch.setattr(store.keeper, "_is_due", broken)
+    await until(lambda: "store_behind" in {warning.code for warning in store.warnings()})
+    monkeypatch.undo()
+    await store.append([frame(BASE + n, {"a": n}) for n in range(300)])
+    await until(lambda: store._hosts.by_name["web-1"].rows == 0)
+    await until(lambda: store.warnings() == ())
+
+
+async def test_a_host_whose_work_fails_holds_up_nobody_else(
+    store: SqliteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must be that others are compacted, and that it is said who is not."""
+
+    def broken(reader: Reader, view: HostView, start: float, end: float, *, late: bool) -> Change:
+        if view.name == "bad":
+            raise ValueError("a bug")
+        return compaction.compacted(reader, view, start, end, late=late)
+
+    monkeypatch.setattr(keeper, "compacted", broken)
+    for host in ("bad", "good"):
+        await store.append([frame(BASE + n, {"a": n}, host) for n in range(100)])
+    clock.now = BASE + 10_000
+    await until(lambda: store._hosts.by_name["good"].compacted_to > 0)
+    await until(lambda: any("bad: a bug" in warning.text for warning in store.warnings()))
+    assert store._hosts.by_name["bad"].compacted_to == 0
+    for host in ("bad", "good"):
+        assert (await averages(store, "a", BASE, BASE + 100, host)).tolist() == list(range(100))
+    monkeypatch.setattr(keeper, "compacted", compaction.compacted)
+    store.keeper._troubled = dict.fromkeys(store.keeper._troubled, (0.0, ""))
+    await until(lambda: store._hosts.by_name["bad"].compacted_to > 0)
+    await until(lambda: store.warnings() == ())
+
+
+async def test_frames_that_no_chunk_can_be_made_of_are_put_aside(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must be that they do not hold the journal, and are shown as lost."""
+
+    def broken(view: HostView, keys: Sequence[tuple[str, ...]]) -> list[Made]:
+        if ("b",) in keys:
+            raise ValueError("a bug")
+        return compaction.sealed(view, keys)
+
+    monkeypatch.setattr(keeper, "sealed", broken)
+    await store.append([frame(BASE + n, {"a" if n < 150 else "b": n}) for n in range(300)])
+    await until(lambda: store._hosts.by_name["web-1"].rows == 0)
+    assert (await averages(store, "a", BASE, BASE + 150)).tolist() == list(range(150))
+    found = await store.range([("web-1", "b")], BASE, BASE + 300, 300)
+    assert [(loss.start, loss.end) for loss in found.losses] == [(BASE + 150, BASE + 299)]
+    assert "store_damaged" in {warning.code for warning in store.warnings()}
+    with contextlib.closing(opening.reading(tmp_path)) as connection:
+        assert connection.execute("SELECT count(*) FROM journal").get == 0
+        data = connection.execute("SELECT data FROM quarantine").get
+    rows = list(journal.unpacked(zlib.crc32(data), data))
+    assert [row.at for row in rows] == [BASE + n for n in range(150, 300)]
+    assert rows[0].values.tolist() == [150]
+
+
+async def test_a_store_closes_while_everything_is_under_way(tmp_path: Path) -> None:
+    """It must be that whatever runs then ends, with an answer or with a store that is closed."""
+    for steps in range(12):
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        clock = Clock(BASE + 90_000)
+        store = await open_store(folder, RetentionConfig(raw=3_600.0), clock=clock)
+        await store.append([frame(BASE + n, {"a": n}) for n in range(0, 80_000, 20)])
+
+        async def ranges(store: SqliteStore = store) -> None:
+            while True:
+                await store.range([("web-1", "a")], BASE, BASE + 80_000, 1_000)
+
+        async def appends(store: SqliteStore = store) -> None:
+            for number in itertools.count():
+                await store.append([frame(BASE + 100 + number, {"a": number, "b": 1})])
+
+        async def trims(store: SqliteStore = store) -> None:
+            for number in itertools.count():
+                await store.trim(BASE + 200_000 + number)
+                await asyncio.sleep(0.001)  # one that is closed has nothing to wait for
+                if store._closed:
+                    break
+
+        tasks = [asyncio.create_task(each()) for each in (ranges, appends, trims, store.settle)]
+        for _ in range(steps * 10):
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            await store.close()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                assert result is None or isinstance(result, Unavailable), repr(result)
