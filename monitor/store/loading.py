@@ -92,19 +92,45 @@ def _load_hosts(connection: apsw.Connection, found: Loaded) -> dict[int, Host]:
 
 def _replay(connection: apsw.Connection, found: Loaded, by_id: dict[int, Host], now: float) -> None:
     bad: list[tuple[int, str]] = []
+    unknown: dict[int, str] = {}
     for row, crc, data in connection.execute("SELECT id, crc, data FROM journal ORDER BY id"):
         found.journal_last = row
         found.journal_bytes += len(data)
         try:
             for record in journal.unpacked(crc, data):
                 host = by_id.get(record.host)
-                if host is not None and row > host.sealed:
+                if host is None or row <= host.sealed:
+                    continue
+                if _has_shape(connection, found, record.schema, unknown):
                     host.add(record.schema, record.at, record.values, row)
         except ChunkDamaged as error:
             bad.append((row, str(error)))
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").get
     found.journal_last = max(found.journal_last, int(last or 0))
+    sealed = max((host.sealed for host in by_id.values()), default=0)
+    if sealed > found.journal_last:
+        # Rows that got a number again would be taken for those that stand in chunks.
+        found.complaints.append("the numbering of the journal is damaged")
+        found.journal_last = sealed
+        with connection:
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'journal'")
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('journal', ?)", (sealed,))
+    found.complaints += [f"frames in the journal: {why}" for why in unknown.values()]
     _put_aside(connection, found, bad, now)
+
+
+def _has_shape(
+    connection: apsw.Connection, found: Loaded, schema: int, unknown: dict[int, str]
+) -> bool:
+    """Whether the KEYs of these frames are known: without them their values are nobody's."""
+    if schema in unknown:
+        return False
+    try:
+        found.shapes.shape(connection, schema)
+    except ChunkDamaged as error:
+        unknown[schema] = str(error)
+        return False
+    return True
 
 
 def _put_aside(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import apsw
 import numpy as np
@@ -120,11 +122,24 @@ def _read(connection: apsw.Connection, number: int) -> Shape:
     inflating = zlib.decompressobj()
     try:
         text = inflating.decompress(row[1], MOST_KEYS_BYTES)
-    except zlib.error as error:
+    except (zlib.error, TypeError) as error:
         raise ChunkDamaged(f"schema {number} does not inflate: {error}") from error
     if hashlib.sha256(text).digest() != row[0]:
         raise ChunkDamaged(f"schema {number} is not what was written")
     return Shape(tuple(text.decode("utf-8", "surrogatepass").split("\n")))
+
+
+def damaged(connection: apsw.Connection) -> Iterator[str]:
+    """Which schemas that are in use are not what was written, in words."""
+    rows: list[Any] = connection.execute(
+        "SELECT id FROM schemas UNION SELECT schema FROM chunks"
+        " UNION SELECT schema FROM host_schemas"
+    ).fetchall()
+    for (number,) in rows:
+        try:
+            _read(connection, number)
+        except ChunkDamaged as error:
+            yield str(error)
 
 
 def unused(connection: apsw.Connection) -> list[int]:

@@ -8,6 +8,7 @@ in the other modules of this room: the way in (`appending`), what is made of it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -26,6 +27,7 @@ from monitor.sqlite.writer import Writer
 from monitor.store import checking, opening, snapshots
 from monitor.store.appending import Appender
 from monitor.store.chunks import Cache
+from monitor.store.codec import ChunkDamaged
 from monitor.store.config import RetentionConfig
 from monitor.store.keeper import Keeper
 from monitor.store.loading import Loaded, loaded
@@ -205,8 +207,12 @@ class SqliteStore:
             numbers = sorted(known.schemas)
 
             def read(connection: apsw.Connection) -> tuple[str, ...]:
-                shapes = [self._shapes.shape(connection, number) for number in numbers]
-                return tuple(sorted({key for shape in shapes for key in shape.keys}))
+                keys: set[str] = set()
+                for number in numbers:
+                    # One that is damaged is told of by `check`, and by who reads its chunks.
+                    with contextlib.suppress(ChunkDamaged):
+                        keys.update(self._shapes.shape(connection, number).keys)
+                return tuple(sorted(keys))
 
             found = await self._read(read)
             if len(numbers) == len(known.schemas):
@@ -306,6 +312,8 @@ class SqliteStore:
                 return viewed(connection, work, VOICE)
             except Cancelled:
                 raise VOICE.closed() from None
+            except ChunkDamaged as error:
+                raise file_damaged(error) from error
             finally:
                 self._readers.put(connection)
 

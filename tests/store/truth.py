@@ -64,6 +64,9 @@ COLUMNS: tuple[tuple[int, ...], ...] = ((0, 1, 3), (3, 0), (0, 1, 2, 3))
 
 SCHEMAS = tuple(Schema(tuple(KEYS[column] for column in columns)) for columns in COLUMNS)
 
+RIVAL = 1e6
+"""The values of a second frame for an instant: more than any first one has."""
+
 TABLES_OF = "eight"
 TABLES_AT = (100.0, 300.0)
 """Which host sends tables, and when within a batch."""
@@ -116,7 +119,7 @@ class Story:
             columns = list(COLUMNS[self.shapes[row]])
             values[place, columns] = self.values[row, columns]
         rivals = slice(len(here), len(here) + len(again) // 2)
-        values[rivals] = 1e6 + np.arange(4)
+        values[rivals] = RIVAL + np.arange(4)
         order = np.arange(len(rows))
         if number % 3 == 1:
             chance.shuffle(order)
@@ -126,7 +129,7 @@ class Story:
         """The same as a sender sends them."""
         found = []
         for row, values in zip(batch.rows.tolist(), batch.values, strict=True):
-            columns = COLUMNS[2] if values[0] >= 1e6 else COLUMNS[self.shapes[row]]
+            columns = COLUMNS[2] if values[0] >= RIVAL else COLUMNS[self.shapes[row]]
             named = {KEYS[column]: float(values[column]) for column in columns}
             found.append(frame(float(self.at[row]), named, self.host))
         return found
