@@ -280,7 +280,11 @@ class SqliteStore:
             connection.close()
         self.keeper.damaged(bad)
         self._complaints += said
-        return said
+        # These are put aside and then told of as gaps.
+        return (
+            said
+            + [f"chunk {number}: {why}" for number, why in bad.items()][: checking.MOST_COMPLAINTS]
+        )
 
     async def settle(self) -> None:
         """Compact everything that is over at once, as time would: for benches and tests."""
