@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
+import numpy as np
 import pytest
 
 from monitor.store import opening
+from monitor.store.loading import loaded
+from monitor.store.reading import Reader
+from tests import serving
 from tests.seeds import rounds
 from tests.store.child import Feeding, hastened
 from tests.store.truth import Ledger
@@ -115,3 +124,108 @@ async def settled(folder: Path, ledger: Ledger) -> None:
         await feeding.begin()
         await feeding.store.settle()
         await feeding.store.close()
+
+
+# The whole server
+
+
+SERVER_ROUNDS = 5
+SERVED_SECONDS = 0.8
+"""A server takes pushes for up to so long before it is killed."""
+
+FRAMES = 25
+"""In one push."""
+
+SENDERS = 3
+
+
+class Sender:
+    """A host that pushes frame after frame, a second apart, and knows what was acknowledged."""
+
+    def __init__(self, name: str, base: float) -> None:
+        self.name = name
+        self.acknowledged = 0
+        self.tried = 0
+        self._base = base
+        self._thread: threading.Thread | None = None
+
+    def value(self, number: int) -> float:
+        """What frame `number` measured."""
+        return float(zlib.crc32(f"{self.name} {number}".encode()) % 10_000) / 8
+
+    def begin(self, url: str) -> None:
+        """Push until the connection breaks."""
+        self._thread = threading.Thread(target=self._run, args=(url,))
+        self._thread.start()
+
+    def end(self) -> None:
+        """Wait until it has broken."""
+        assert self._thread is not None
+        self._thread.join()
+
+    def _run(self, url: str) -> None:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(connection),
+        ):
+            while True:
+                numbers = range(self.acknowledged, self.acknowledged + FRAMES)
+                self.tried = numbers.stop
+                frames = [{"at": self._base + n, "values": [self.value(n), n]} for n in numbers]
+                document = {
+                    "host": self.name,
+                    "boot_id": "b",
+                    "seq": self.acknowledged,
+                    "schema": ["app.value", "app.number"],
+                    "frames": frames,
+                }
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", "/api/v1/push", json.dumps(document), headers)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert answer.status in {200, 202, 204}, body
+                self.acknowledged = numbers.stop
+
+    def fault(self, connection: apsw.Connection) -> str | None:
+        """What the file has otherwise than was acknowledged."""
+        found = loaded(connection, self._base)
+        host = found.hosts.by_name.get(self.name)
+        if host is None:
+            return f"{self.name} is not there" if self.acknowledged else None
+        reader = Reader(connection, found.shapes)
+        keys = ("app.value", "app.number")
+        piece = reader.rows(host.view(), keys, self._base, self._base + self.tried + 1)
+        numbers = np.arange(len(piece.at))
+        if len(piece.at) not in {self.acknowledged, self.tried}:
+            return f"{self.name} has {len(piece.at)} of {self.acknowledged} frames"
+        values = np.array([self.value(number) for number in numbers.tolist()])
+        wanted = np.column_stack((values, numbers)) if len(numbers) else piece.values
+        if not np.array_equal(piece.at, self._base + numbers):
+            return f"{self.name} has frames at other instants"
+        if not np.array_equal(piece.values, wanted):
+            return f"{self.name} has other values"
+        return None
+
+
+@pytest.mark.timeout(0)
+def test_a_server_that_is_killed_has_every_push_that_it_answered(tmp_path: Path) -> None:
+    base = time.time() // 3_600 * 3_600 - 20 * 3_600
+    senders = [Sender(f"host-{number}", base) for number in range(SENDERS)]
+    chance = random.Random()
+    for number in range(rounds(SERVER_ROUNDS)):
+        server = serving.start(tmp_path)
+        try:
+            for sender in senders:
+                sender.begin(server.url)
+            time.sleep(chance.uniform(0.0, SERVED_SECONDS))
+        finally:
+            server.process.kill()
+            server.process.wait()
+        for sender in senders:
+            sender.end()
+        with contextlib.closing(opening.opened(server.data)) as connection:
+            assert connection.pragma("integrity_check") == "ok"
+            said = [sender.fault(connection) for sender in senders]
+            assert said == [None] * SENDERS, f"round {number}"
+    assert min(sender.acknowledged for sender in senders) > FRAMES * rounds(SERVER_ROUNDS)
