@@ -165,23 +165,48 @@ def compacted(reader: Reader, view: HostView, start: float, end: float, *, late:
     for part in old:
         for outside in (part.rollup.starts < start, part.rollup.starts >= end):
             change.made += _tier_chunks([_part(part, outside)], 1)
-    rows_are_gone = late and old and view.floors[0] > last
-    if rows_are_gone:
-        tier = _aligned([*old, tier]) or tier
+    held = [chunk for chunk in found if not chunk.open and chunk.id not in change.damaged]
+    alone = _aligned([_part(part, _rows_are_gone(part, held)) for part in old if late])
+    gone = np.empty(0) if alone is None else alone.rollup.starts
+    gone = gone[(gone >= start) & (gone < end)]
+    if alone is not None:
+        tier = _aligned([alone, tier]) or tier
     begin = start // view.window * view.window
     while begin < end:
         until = begin + view.window
         low, high = np.searchsorted(inside.at, (begin - EARLY_SECONDS, until - EARLY_SECONDS))
         keep = _keep(inside.at[low:high])
-        if not rows_are_gone:
-            change.made += _row_chunks(inside, int(low), int(high), keep=keep, is_open=False)
-        if not keep or rows_are_gone:
-            here = (tier.rollup.starts >= max(begin, start)) & (
-                tier.rollup.starts < min(until, end)
-            )
-            change.made += _tier_chunks([_part(tier, here)], 1)
+        for run, stop in _runs(inside.at, int(low), int(high), gone):
+            change.made += _row_chunks(inside, run, stop, keep=keep, is_open=False)
+        starts = tier.rollup.starts
+        here = (starts >= max(begin, start)) & (starts < min(until, end))
+        if keep:  # rows stand in for the tier, where there are any
+            here &= np.isin(starts, gone)
+        change.made += _tier_chunks([_part(tier, here)], 1)
         begin = until
     return change
+
+
+def _rows_are_gone(part: _Keyed, held: Sequence[StoredChunk]) -> np.ndarray:
+    """Which buckets of tier 1 were made from rows that no closed chunk has any more."""
+    starts = part.rollup.starts - EARLY_SECONDS
+    gone = np.ones(len(starts), bool)
+    for chunk in held:
+        gone &= (starts + SECONDS[1] <= chunk.first) | (starts > chunk.last)
+    return gone
+
+
+def _runs(at: Floats, low: int, high: int, gone: Floats) -> Iterator[tuple[int, int]]:
+    """Rows [low, high) but those in the buckets `gone`, in runs that reach over none of these.
+
+    So no chunk looks as if it had the rows that a bucket of tier 1 alone still knows of.
+    """
+    starts = np.floor_divide(at[low:high] + EARLY_SECONDS, SECONDS[1]) * SECONDS[1]
+    passed = np.searchsorted(gone, starts, "right")
+    kept = np.flatnonzero(~np.isin(starts, gone))
+    for run in np.split(kept, np.flatnonzero(np.diff(passed[kept])) + 1):
+        if len(run):
+            yield low + int(run[0]), low + int(run[-1]) + 1
 
 
 def _read(
@@ -233,7 +258,7 @@ def _tier_one(reader: Reader, view: HostView, inside: Piece, start: float) -> _K
 def block(reader: Reader, view: HostView, start: float) -> Change:
     """Make tiers 2 to 4 of a block of `BLOCK_SECONDS` from tier 1 and rows that stand in.
 
-    Where tier 1 of it has gone in part, what there is of the others stays as it is.
+    Buckets of theirs for which there is nothing any more to make them from stay as they are.
     """
     end = start + BLOCK_SECONDS
     change = Change()
@@ -242,8 +267,8 @@ def block(reader: Reader, view: HostView, start: float) -> Change:
         SECONDS[2],
     )
     old = _existing(reader, change, view, 2, start, end)
-    if old and (not minutes or _first(minutes) > _first(old)):
-        return Change()
+    whole = _aligned([*(_part(part, _alone(part, minutes)) for part in old), *minutes])
+    minutes = [] if whole is None else [whole]
     change.made += _tier_chunks(minutes, 2)
     source = [*minutes, *_standing(reader, view, 2, start, end)]
     for level in (3, 4):
@@ -253,8 +278,12 @@ def block(reader: Reader, view: HostView, start: float) -> Change:
     return change
 
 
-def _first(parts: Sequence[_Keyed]) -> float:
-    return min(float(part.rollup.starts[0]) for part in parts)
+def _alone(old: _Keyed, new: Sequence[_Keyed]) -> np.ndarray:
+    """Which buckets are not made anew: frames that come late add some, and never take one away."""
+    alone = np.ones(len(old.rollup.starts), bool)
+    for part in new:
+        alone &= ~np.isin(old.rollup.starts, part.rollup.starts)
+    return alone
 
 
 def _standing(reader: Reader, view: HostView, keep: int, start: float, end: float) -> list[_Keyed]:
@@ -320,8 +349,9 @@ def _spliced(
         around = []
         for old in _existing(reader, change, view, level, start, start + span):
             outside = (old.rollup.starts < block_[0]) | (old.rollup.starts >= block_[1])
-            if outside.any():
-                around.append(_part(old, outside))
+            stays = outside | _alone(old, new)
+            if stays.any():
+                around.append(_part(old, stays))
         inside = []
         for part in new:
             here = (part.rollup.starts >= start) & (part.rollup.starts < start + span)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,7 +22,7 @@ from monitor.store import appending, compaction, journal, keeper, opening
 from monitor.store.compaction import Change, Made
 from monitor.store.config import RetentionConfig
 from monitor.store.hosts import Host, HostView
-from monitor.store.reading import Reader
+from monitor.store.reading import SECONDS, Reader
 from monitor.store.sqlite import SqliteStore, open_store
 from tests.frames import frame, snapshot
 from tests.store.test_model import BASE, Clock
@@ -51,10 +52,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def averages(
-    store: SqliteStore, key: str, start: float, end: float, host: str = "web-1"
+    store: SqliteStore, key: str, start: float, end: float, host: str = "web-1", points: int = 0
 ) -> np.ndarray:
-    """One number a second."""
-    found = await store.range([(host, key)], start, end, round(end - start))
+    """One number a second, unless so many points are asked for."""
+    found = await store.range([(host, key)], start, end, points or round(end - start))
     return found.series[0].average
 
 
@@ -234,3 +235,96 @@ async def test_a_store_closes_while_everything_is_under_way(tmp_path: Path) -> N
             await store.close()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 assert result is None or isinstance(result, Unavailable), repr(result)
+
+
+# What has gone, and what comes for it
+
+
+async def without_rows(store: SqliteStore, before: float) -> None:
+    """Let the rows of closed chunks from before an instant go, as retention would."""
+    await store._writer.submit(
+        lambda connection: connection.execute(
+            "DELETE FROM chunks WHERE level = 0 AND last < ?", (before,)
+        )
+    )
+    await store.keeper.floors({host.id for host in store._hosts.by_name.values()})
+
+
+async def minutes(store: SqliteStore, start: float, end: float) -> np.ndarray:
+    """The averages of minutes."""
+    found = await store.range([("web-1", "a")], start, end, round((end - start) / 60))
+    assert found.step_seconds == 60
+    return found.series[0].average
+
+
+@pytest.mark.parametrize("spacing", [1, 20])
+@pytest.mark.parametrize("gone", [0, 1, 2])
+async def test_what_comes_late_for_rows_that_are_gone_leaves_what_is_rolled_up_of_them(
+    store: SqliteStore, clock: Clock, gone: int, spacing: int
+) -> None:
+    """It must be that late frames beside rows that have gone add to it."""
+    hour = 3_600
+    rows = [n for n in range(3 * hour) if n % hour < 3_000]
+    await store.append([frame(BASE + n, {"a": 1}) for n in rows])
+    clock.now = BASE + 86_400
+    await store.settle()
+    await without_rows(store, BASE + gone * hour)
+    for late in (3_300, 3_400, hour + 3_300):
+        at = BASE + late
+        await store.append([frame(at + n, {"a": 7}) for n in range(0, 60, spacing)])
+        await store.settle()
+    wanted = np.array([1.0] * 50 + [math.nan] * 10)
+    found = await minutes(store, BASE, BASE + 3 * hour)
+    for n in range(3):
+        here = found[n * 60 : n * 60 + 60]
+        seen = ~np.isnan(wanted)
+        np.testing.assert_array_equal(here[seen], wanted[seen], err_msg=f"hour {n}")
+    assert found[55] == found[60 + 55] == 7
+    assert found[57] == 7
+    # And again, after more has come for the same hours.
+    await store.append([frame(BASE + n, {"a": 7}) for n in (3_500, hour + 3_500)])
+    await store.settle()
+    again = await minutes(store, BASE, BASE + 3 * hour)
+    np.testing.assert_array_equal(np.delete(again, (58, 118)), np.delete(found, (58, 118)))
+    assert again[58] == again[118] == 7
+
+
+async def test_a_damaged_chunk_of_rows_leaves_what_is_rolled_up_of_it(
+    store: SqliteStore, clock: Clock, tmp_path: Path
+) -> None:
+    """It must be that late frames for an hour whose rows are damaged do not replace its tier."""
+    await store.append([frame(BASE + n, {"a": n % 60}) for n in range(3_000)])
+    clock.now = BASE + 86_400
+    await store.settle()
+    await store._writer.submit(
+        lambda connection: connection.execute("UPDATE chunks SET crc = crc + 1 WHERE level = 0")
+    )
+    for late in (3_300, 3_400):
+        await store.append([frame(BASE + late, {"a": 7})])
+        await store.settle()
+    found = await averages(store, "a", BASE, BASE + 3_600, points=360)
+    assert found[:6].tolist() == [4.5, 14.5, 24.5, 34.5, 44.5, 54.5]
+    assert not np.isnan(found[:300]).any()
+    assert found[330] == found[340] == 7
+
+
+@pytest.mark.parametrize("level", [1, 2])
+async def test_what_comes_late_for_a_tier_that_is_gone_leaves_the_coarser_ones(
+    store: SqliteStore, clock: Clock, level: int
+) -> None:
+    """It must be that a block is not rolled up anew from the little that is left of it."""
+    await store.append([frame(BASE + n, {"a": 1}) for n in range(0, 30_000, 2)])
+    clock.now = BASE + 86_400
+    await store.settle()
+    await store._writer.submit(
+        lambda connection: connection.execute(
+            "DELETE FROM chunks WHERE level <= ? AND first < ?", (level, BASE + 10_800)
+        )
+    )
+    await store.keeper.floors({1})
+    await store.append([frame(BASE + n, {"a": 1}) for n in (1, 7_201, 29_999, 30_301)])
+    await store.settle()
+    step = SECONDS[level + 1]
+    found = await store.range([("web-1", "a")], BASE, BASE + 30_000, round(30_000 / step))
+    assert found.source_seconds == step
+    assert (found.series[0].average == 1).all()
