@@ -8,10 +8,12 @@ silently replaced.  What is refused is left as it was found.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
 from pathlib import Path
+from typing import IO
 
 import apsw
 
@@ -44,12 +46,14 @@ LEAST_WAL_PAGES = 16
 WAL_SHARE = 1 / 64
 """On a small file system it is fewer: a write-ahead log that fills it could not be brought in."""
 
-PRAGMAS = (
+PRAGMAS = (f"cache_size = -{CACHE_KIB}",)
+
+NEW_PRAGMAS = (
     f"page_size = {PAGE_BYTES}",
     # So that what retention lets go of can be given back to the file system.
     "auto_vacuum = INCREMENTAL",
-    f"cache_size = -{CACHE_KIB}",
 )
+"""What is said to a file that is empty; to another one it would be a write, which needs room."""
 
 
 def opened(folder: Path) -> apsw.Connection:
@@ -70,6 +74,9 @@ def opened(folder: Path) -> apsw.Connection:
                 kept = min(WAL_KEPT_BYTES, 4 * pages * PAGE_BYTES)
                 connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
                 connection.execute(f"PRAGMA journal_size_limit = {kept}").fetchall()
+                if not connection.pragma("page_count"):
+                    for pragma in NEW_PRAGMAS:
+                        connection.execute(f"PRAGMA {pragma}")
                 _migrate(connection, path, said)
                 set_wal(connection, "the history")
                 if said is None:
@@ -94,6 +101,21 @@ def reading(folder: Path) -> apsw.Connection:
     except apsw.Error as error:
         raise StartError(f"{folder / NAME} cannot be used: {error}{ELSEWHERE}") from error
     return connection
+
+
+def held(folder: Path) -> IO[bytes]:
+    """The right to use the store alone, which lasts while the file that is given is open.
+
+    Two that append would give the same numbers to different hosts.  Raises `StartError` where
+    another has it.
+    """
+    marker = open(folder / MARKER, "rb")  # noqa: SIM115 - held for as long as the store is
+    try:
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        marker.close()
+        raise StartError(f"{folder / NAME} is in use by another process{ELSEWHERE}") from None
+    return marker
 
 
 def instance(connection: apsw.Connection) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import apsw
 
@@ -82,13 +82,15 @@ async def open_store(
     return SqliteStore(folder, opened, threads, config, retention, clock)
 
 
-_Opened = tuple[apsw.Connection, list[apsw.Connection], Loaded]
+_Opened = tuple[apsw.Connection, list[apsw.Connection], Loaded, IO[bytes]]
+"""The writer's connection, further ones, what they found, and what holds the store."""
 
 
 def _opened(folder: Path, now: float) -> _Opened:
     connection = opening.opened(folder)
     others: list[apsw.Connection] = []
     try:
+        held = opening.held(folder)
         found = loaded(connection, now)
         others += [opening.reading(folder) for _ in range(READERS + 1)]
     except BaseException as error:
@@ -99,7 +101,7 @@ def _opened(folder: Path, now: float) -> _Opened:
         if isinstance(error, apsw.Error):
             raise StartError(f"{folder / opening.NAME} cannot be used: {error}") from error
         raise
-    return connection, others, found
+    return connection, others, found, held
 
 
 class SqliteStore:
@@ -114,7 +116,7 @@ class SqliteStore:
         retention: Retention,
         clock: Callable[[], float],
     ) -> None:
-        self._connection, others, found = opened
+        self._connection, others, found, self._held = opened
         self._threads = threads
         self._folder = folder
         self._opened = clock(), time.monotonic()
@@ -304,6 +306,7 @@ class SqliteStore:
         for connection in self._reading:
             connection.close()
         self._connection.close()
+        self._held.close()
 
     async def _read(self, work: Callable[[apsw.Connection], _T]) -> _T:
         """Look at one unchanging view of the file, in a reader's thread."""
