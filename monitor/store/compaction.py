@@ -7,9 +7,10 @@ makes follows from the rows alone, so that a crash before that transaction costs
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from monitor.core.rollups import (
 from monitor.core.series import LOOKBACK_SECONDS, Floats
 from monitor.ports import Loss
 from monitor.store import chunks
-from monitor.store.chunk import from_rollup, from_rows
+from monitor.store.chunk import MOST_COLUMNS, from_rollup, from_rows
 from monitor.store.chunks import NewChunk, StoredChunk
 from monitor.store.codec import ChunkDamaged
 from monitor.store.hosts import HOUR_SECONDS, HostView, hour_of
@@ -41,6 +42,13 @@ MOST_ROWS = 4_096
 
 BLOCK_SECONDS = 12 * HOUR_SECONDS
 """What tiers 2 to 4 are made of at a time: 720 minutes."""
+
+MOST_KEYS = 4_096
+"""Columns that are rolled up together, and that one chunk of a tier has: 110 MB of a week of
+quarters of an hour.  A host may have more, and hosts whose containers come and go have."""
+
+MOST_OBSERVED = 512
+"""Columns whose rows are rolled up together: 75 MB of an hour of seconds."""
 
 SPANS = (0.0, 0.0, 0.0, 7 * 86_400.0, 28 * 86_400.0)
 """By level, what one chunk of it holds where it is added to: 672 and 336 buckets."""
@@ -132,16 +140,17 @@ def _row_chunks(piece: Piece, begin: int, end: int, *, keep: int, is_open: bool)
             # A KEY that was there for another part of the window takes no room in this one.
             keys = tuple(keys[column] for column in np.flatnonzero(seen))
             values = values[:, seen]
-        yield Made(
-            0,
-            keep,
-            is_open,
-            float(at[0]),
-            float(at[-1]),
-            len(at),
-            keys,
-            from_rows(at, values, quick=is_open),
-        )
+        for few in _few(len(keys), MOST_COLUMNS):
+            yield Made(
+                0,
+                keep,
+                is_open,
+                float(at[0]),
+                float(at[-1]),
+                len(at),
+                keys[few],
+                from_rows(at, values[:, few], quick=is_open),
+            )
 
 
 def compacted(reader: Reader, view: HostView, start: float, end: float, *, late: bool) -> Change:
@@ -250,9 +259,18 @@ def _tier_one(reader: Reader, view: HostView, inside: Piece, start: float) -> _K
         before = reader.rows(view, inside.keys, start - LOOKBACK_SECONDS, start)
         if len(before.at):
             whole = merged([before, inside])
-    return _Keyed(
-        inside.keys, rolled(observed(whole.at, whole.values, counters, start), SECONDS[1])
-    )
+    parts = [
+        rolled(observed(whole.at, whole.values[:, few], counters[few], start), SECONDS[1])
+        for few in _few(len(inside.keys), MOST_OBSERVED)
+    ]
+    fields = np.concatenate([part.fields for part in parts], axis=2)
+    return _Keyed(inside.keys, Rollup(parts[0].starts, fields))
+
+
+def _few(columns: int, most: int) -> Iterator[slice]:
+    """Columns by a few, so that what is made of them takes no more memory than it must."""
+    for begin in range(0, max(columns, 1), most):
+        yield slice(begin, min(begin + most, columns))
 
 
 def block(reader: Reader, view: HostView, start: float) -> Change:
@@ -287,27 +305,53 @@ def _alone(old: _Keyed, new: Sequence[_Keyed]) -> np.ndarray:
 
 
 def _standing(reader: Reader, view: HostView, keep: int, start: float, end: float) -> list[_Keyed]:
-    """Rows that are kept for a tier's sake, as a roll-up."""
+    """Rows that are kept for a tier's sake, in the buckets of the next one."""
     start, end = start - EARLY_SECONDS, end - EARLY_SECONDS
     if not view.floors[keep] < end:
         return []
-    piece = reader.rows(view, None, start, end, (keep,))
-    if not len(piece.at):
-        return []
-    counters = counting(piece.keys)
-    seen = reader.seen(view, piece.keys, counters, start, end, (keep,))
-    return [_Keyed(piece.keys, seen)]
+    found = chunks.select(reader.connection, view.id, 0, (keep,), start, end)
+    keys = tuple(dict.fromkeys(_keys(reader, found)))
+    parts = []
+    for few in _few(len(keys), MOST_OBSERVED):
+        counters = counting(keys[few])
+        seen = reader.seen(view, keys[few], counters, start, end, (keep,))
+        parts.append(_Keyed(keys[few], rolled(seen, SECONDS[keep + 1])))
+    return [_beside(parts)]
+
+
+def _keys(reader: Reader, found: Iterable[StoredChunk]) -> Iterator[str]:
+    """The KEYs of some chunks, as far as they can be told."""
+    for chunk in found:
+        with contextlib.suppress(ChunkDamaged):
+            yield from reader.shapes.shape(reader.connection, chunk.schema).keys
+
+
+def _beside(parts: Sequence[_Keyed]) -> _Keyed:
+    """Several of different KEYs as one."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.unique(np.concatenate([part.rollup.starts for part in parts]))
+    keys = tuple(key for part in parts for key in part.keys)
+    fields = np.full((FIELDS, len(starts), len(keys)), np.nan)
+    fields[TOTAL] = fields[WEIGHT] = 0.0
+    column = 0
+    for part in parts:
+        rows, until = np.searchsorted(starts, part.rollup.starts), column + len(part.keys)
+        fields[:, rows, column:until] = part.rollup.fields
+        column = until
+    return _Keyed(keys, Rollup(starts, fields))
 
 
 def _stored(
     reader: Reader, change: Change, view: HostView, level: int, start: float, end: float
 ) -> list[_Keyed]:
-    """What a level has in [start, end), read to be built on."""
+    """What a level has in [start, end), in the buckets of the next one, to be built on."""
     parts = []
     for chunk in chunks.select(reader.connection, view.id, level, (level,), start, end):
         if (found := _keyed(reader, change, chunk)) is not None:
             starts = found.rollup.starts
-            parts.append(_part(found, (starts >= start) & (starts < end)))
+            here = _part(found, (starts >= start) & (starts < end))
+            parts += _again([here], SECONDS[level + 1])
     return parts
 
 
@@ -346,20 +390,41 @@ def _spliced(
     made: list[Made] = []
     start = math.floor(block_[0] / span) * span
     while start < block_[1]:
-        around = []
-        for old in _existing(reader, change, view, level, start, start + span):
-            outside = (old.rollup.starts < block_[0]) | (old.rollup.starts >= block_[1])
-            stays = outside | _alone(old, new)
-            if stays.any():
-                around.append(_part(old, stays))
         inside = []
         for part in new:
             here = (part.rollup.starts >= start) & (part.rollup.starts < start + span)
             if here.any():
                 inside.append(_part(part, here))
-        made += _tier_chunks([*around, *inside], level)
+        stored = list(
+            chunks.select(reader.connection, view.id, level, (level,), start, start + span)
+        )
+        change.gone += [chunk.id for chunk in stored]
+        known = set(_keys(reader, stored))
+        coming = {key for part in inside for key in part.keys}
+        fresh = list(dict.fromkeys(k for part in inside for k in part.keys if k not in known))
+        for chunk in stored:
+            old = _keyed(reader, change, chunk)
+            if old is None:
+                continue
+            outside = (old.rollup.starts < block_[0]) | (old.rollup.starts >= block_[1])
+            stays = _part(old, outside | _alone(old, new))
+            keys = [key for key in old.keys if key in coming]
+            coming.difference_update(keys)
+            room = max(0, MOST_KEYS - len(old.keys))
+            keys, fresh = keys + fresh[:room], fresh[room:]
+            made += _tier_chunks([stays, *(_only(part, keys) for part in inside)], level)
+        for few in _few(len(fresh), MOST_KEYS):
+            made += _tier_chunks([_only(part, fresh[few]) for part in inside], level)
         start += span
     return made
+
+
+def _only(part: _Keyed, keys: Sequence[str]) -> _Keyed:
+    """The columns of a roll-up that are among some keys."""
+    places = {key: place for place, key in enumerate(part.keys)}
+    found = tuple(key for key in keys if key in places)
+    fields = part.rollup.fields[:, :, [places[key] for key in found]]
+    return _Keyed(found, Rollup(part.rollup.starts if found else np.empty(0), fields))
 
 
 def _part(keyed: _Keyed, rows: np.ndarray) -> _Keyed:
@@ -392,13 +457,17 @@ def _aligned(parts: Sequence[_Keyed]) -> _Keyed | None:
 
 
 def _tier_chunks(parts: Sequence[_Keyed], level: int) -> Iterator[Made]:
-    """A tier's buckets as one chunk; none where there are none."""
+    """A tier's buckets as one chunk, or as few of some keys each; none where there are none."""
     whole = _aligned(parts)
-    if whole is not None:
-        starts = whole.rollup.starts
-        data = from_rollup(shortened(whole.rollup, counting(whole.keys)))
-        first, last = float(starts[0]), float(starts[-1])
-        yield Made(level, level, False, first, last, len(starts), whole.keys, data)
+    if whole is None:
+        return
+    starts = whole.rollup.starts
+    first, last = float(starts[0]), float(starts[-1])
+    for few in _few(len(whole.keys), MOST_KEYS):
+        keys = whole.keys[few]
+        rollup = Rollup(starts, whole.rollup.fields[:, :, few])
+        data = from_rollup(shortened(rollup, counting(keys)))
+        yield Made(level, level, False, first, last, len(starts), keys, data)
 
 
 def window_around(reader: Reader, view: HostView, hours: Sequence[float]) -> tuple[float, float]:

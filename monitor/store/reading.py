@@ -89,12 +89,14 @@ class Reader:
             raise Cancelled
         try:
             shape = self.shapes.shape(self.connection, chunk.schema)
-            found = chunk.opened(self.connection, self.cache)
             if keys is None:
+                found = chunk.opened(self.connection, self.cache)
                 return Piece(found.at(), shape.keys, found.values(range(found.columns)))
             places, columns = _places(keys, shape.index)
             if not columns:
+                chunk.require_whole()
                 return None
+            found = chunk.opened(self.connection, self.cache)
             if len(columns) == len(keys):
                 return Piece(found.at(), keys, found.values(columns))
             values = np.full((found.rows, len(keys)), np.nan)
@@ -180,10 +182,11 @@ class Reader:
 
     def _buckets(self, chunk: StoredChunk, keys: tuple[str, ...]) -> Rollup | None:
         shape = self.shapes.shape(self.connection, chunk.schema)
-        opened = chunk.opened(self.connection, self.cache)
         places, columns = _places(keys, shape.index)
         if not columns:
+            chunk.require_whole()
             return None
+        opened = chunk.opened(self.connection, self.cache)
         found = opened.rollup(columns, with_last=self.with_last)
         if len(columns) == len(keys):
             return found

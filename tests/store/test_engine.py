@@ -25,6 +25,7 @@ from monitor.store.hosts import Host, HostView
 from monitor.store.reading import SECONDS, Reader
 from monitor.store.sqlite import SqliteStore, open_store
 from tests.frames import frame, snapshot
+from tests.store import test_model
 from tests.store.test_model import BASE, Clock
 
 PATIENCE_SECONDS = 20.0
@@ -328,3 +329,52 @@ async def test_what_comes_late_for_a_tier_that_is_gone_leaves_the_coarser_ones(
     found = await store.range([("web-1", "a")], BASE, BASE + 30_000, round(30_000 / step))
     assert found.source_seconds == step
     assert (found.series[0].average == 1).all()
+
+
+# Hosts that are unlike all others
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+async def test_a_host_of_more_series_than_a_chunk_has_is_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """It must be that its columns may stand in several chunks of one stretch."""
+    monkeypatch.setattr(compaction, "MOST_KEYS", 2)
+    monkeypatch.setattr(compaction, "MOST_COLUMNS", 2)
+    monkeypatch.setattr(compaction, "MOST_OBSERVED", 1)
+    await test_model.test_a_store_holds_what_it_was_given(tmp_path, seed)
+
+
+@pytest.mark.parametrize("spacing", [5, 60])
+async def test_series_that_come_and_go_make_no_endless_chunk(
+    store: SqliteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, spacing: int
+) -> None:
+    """It must be that a month of short-lived containers is never in the memory all at once."""
+    monkeypatch.setattr(compaction, "MOST_KEYS", 16)
+    each, count = 3_600, 60
+    for container in range(count):
+        start = BASE + container * each
+        names = {"a": 1.0, f"k{container}": container, f"l{container}": -container}
+        await store.append([frame(start + n, names) for n in range(0, each, spacing)])
+        if container % 10 == 9:
+            clock.now = start + 2 * each
+            await store.settle()
+    clock.now = BASE + 10 * 86_400
+    await store.settle()
+    with contextlib.closing(opening.reading(store._folder)) as connection:
+        for schema, level in connection.execute("SELECT schema, level FROM chunks"):
+            shape = store._shapes.shape(connection, schema)
+            assert len(shape.keys) <= 16 or level == 0
+            assert len(set(shape.keys)) == len(shape.keys)
+    end = BASE + count * each
+    for points, step in ((240, 900), (30, 7_200)):
+        keys = ["a", *(f"k{container}" for container in range(count))]
+        found = await store.range([("web-1", key) for key in keys], BASE, end, points)
+        assert found.step_seconds == found.source_seconds == step
+        assert (found.series[0].average == 1).all()
+        for container, series in enumerate(found.series[1:]):
+            seen = np.flatnonzero(~np.isnan(series.average))
+            bucket = each / step
+            assert seen[0] == int(container * bucket)
+            assert (series.average[seen] == container).all()
+            assert len(seen) == max(1, bucket)
