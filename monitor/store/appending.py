@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -120,8 +121,8 @@ class Appender:
 
     async def append(self, frames: Sequence[Frame], tables: Sequence[Snapshot]) -> None:
         """Keep these, all or none; they are durable on return.  Raises `Unavailable`."""
-        if any(len(frame.values) != len(frame.schema) for frame in frames):
-            raise ValueError("a frame has one value for each KEY of its schema")
+        for frame in frames:
+            _require_frame(frame)
         size = sum(32 + 8 * len(frame.values) for frame in frames) + 4096 * len(tables)
         if self._waiting and self._waiting_bytes + size > MOST_WAITING_BYTES:
             raise VOICE.behind()
@@ -253,6 +254,14 @@ class Appender:
         self.journal_bytes += done.size
         self.frames_total += len(batch.entries)
         self._grown(list(grown.values()))
+
+
+def _require_frame(frame: Frame) -> None:
+    """Raise `ValueError` where no chunk could be made of a frame: the fault of whoever made it."""
+    if len(frame.values) != len(frame.schema):
+        raise ValueError("a frame has one value for each KEY of its schema")
+    if not 0.0 <= frame.at < math.inf:
+        raise ValueError(f"a frame's instant is in unix seconds, not {frame.at}")
 
 
 def _refuse(taken: Sequence[_Waiting], error: Exception) -> None:

@@ -7,6 +7,7 @@ any thread, and the newest are kept in memory.
 from __future__ import annotations
 
 import hashlib
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Shapes:
         self._numbers: dict[bytes, int] = {}
         self._shapes: dict[int, Shape] = {}
         self._next = 1
+        self._keeping = threading.Lock()
 
     def load(self, connection: apsw.Connection) -> None:
         """Learn the numbers that are taken."""
@@ -71,6 +73,8 @@ class Shapes:
     def number(self, keys: tuple[str, ...]) -> int:
         """The number of a schema; one that is new is `unsaved` until its row is committed."""
         text = "\n".join(keys).encode("utf-8", "surrogatepass")
+        if text.count(b"\n") >= max(len(keys), 1):
+            raise ValueError("a KEY has no line breaks")
         digest = hashlib.sha256(text).digest()
         found = self._numbers.get(digest)
         if found is None:
@@ -89,8 +93,9 @@ class Shapes:
         """These are in no chunk any more, and their rows are gone."""
         gone = set(numbers)
         self._numbers = {d: number for d, number in self._numbers.items() if number not in gone}
-        for number in numbers:
-            self._shapes.pop(number, None)
+        with self._keeping:
+            for number in numbers:
+                self._shapes.pop(number, None)
 
     def shape(self, connection: apsw.Connection, number: int) -> Shape:
         """A schema by its number.  Raises `ChunkDamaged` where it is not what was written."""
@@ -101,10 +106,10 @@ class Shapes:
         return found
 
     def _keep(self, number: int, shape: Shape) -> None:
-        if number not in self._shapes:
-            self._shapes[number] = shape
+        with self._keeping:  # a thread that looks for the oldest must not see another one come
+            self._shapes.setdefault(number, shape)
             while len(self._shapes) > MOST_SHAPES:
-                self._shapes.pop(next(iter(self._shapes)), None)
+                del self._shapes[next(iter(self._shapes))]
 
 
 def save(connection: apsw.Connection, unsaved: dict[int, tuple[bytes, bytes]]) -> None:
@@ -126,7 +131,8 @@ def _read(connection: apsw.Connection, number: int) -> Shape:
         raise ChunkDamaged(f"schema {number} does not inflate: {error}") from error
     if hashlib.sha256(text).digest() != row[0]:
         raise ChunkDamaged(f"schema {number} is not what was written")
-    return Shape(tuple(text.decode("utf-8", "surrogatepass").split("\n")))
+    keys = text.decode("utf-8", "surrogatepass")
+    return Shape(tuple(keys.split("\n")) if keys else ())
 
 
 def damaged(connection: apsw.Connection) -> Iterator[str]:

@@ -117,6 +117,38 @@ async def test_a_frame_that_is_none_is_refused_and_harms_nobody(store: SqliteSto
     assert (await averages(store, "b", BASE, BASE + 1)).tolist() == [2]
 
 
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf, -5.0])
+async def test_a_frame_of_no_instant_is_refused(store: SqliteStore, at: float) -> None:
+    with pytest.raises(ValueError, match="unix seconds"):
+        await store.append([frame(BASE, {"a": 1}), frame(at, {"a": 2})])
+    await store.append([frame(BASE, {"a": 3})])
+    await store.settle()
+    assert (await averages(store, "a", BASE, BASE + 1)).tolist() == [3]
+
+
+async def test_a_key_of_two_lines_is_refused(store: SqliteStore) -> None:
+    """It must be that two schemas of the same text are the same: KEYs are joined by newlines."""
+    with pytest.raises(ValueError, match="line breaks"):
+        await store.append([frame(BASE, {"a\nb": 1, "c": 2})])
+    await store.append([frame(BASE, {"c": 2})])
+    assert await store.series("web-1") == ("c",)
+
+
+async def test_frames_without_a_column_are_no_trouble(tmp_path: Path, clock: Clock) -> None:
+    """It must be that a host whose collectors all failed for a while is held like any other."""
+    for n in range(3):
+        store = await open_store(tmp_path, clock=clock)
+        start = BASE + 100 * n
+        await store.append([frame(start + m, {} if m < 5 else {"a": m}) for m in range(10)])
+        assert (await averages(store, "a", start + 5, start + 10)).tolist() == [5, 6, 7, 8, 9]
+        if n:
+            clock.now += 90_000
+            await store.settle()
+        assert await store.series("web-1") == ("a",)
+        assert store.warnings() == ()
+        await store.close()
+
+
 async def test_an_append_whose_caller_left_is_stored(store: SqliteStore) -> None:
     left = asyncio.create_task(store.append([frame(BASE, {"a": 1})]))
     await asyncio.sleep(0)
