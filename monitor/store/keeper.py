@@ -203,7 +203,7 @@ class Keeper:
         """Chunks of these hosts have gone: where each begins is looked up again."""
         for host in list(self._hosts.by_name.values()):
             if host.id in touched:
-                host.floors = await self._apart(chunks.floors, self._connection, host.id, LEVELS)
+                host.floors = await self._read(partial(_floors, host.id))
                 host.floors[0] = min(host.floors[0], host.open_from)
 
     # What is due
@@ -654,6 +654,10 @@ def give_back(connection: apsw.Connection) -> None:
 def is_full(host: Host) -> bool:
     """Whether a head of a host has as many rows as make an open chunk."""
     return host.rows >= SEAL_ROWS - host.id * 37 % STAGGER_ROWS
+
+
+def _floors(host: int, reader: Reader) -> list[float]:
+    return chunks.floors(reader.connection, host, LEVELS)
 
 
 def open_from(connection: apsw.Connection, host: int, edge: float) -> float:

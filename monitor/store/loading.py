@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 MOST_LOST = 10_000
 """Damaged chunks that are remembered as gaps; a file with more is beyond gaps."""
 
+ODD = (ArithmeticError, AttributeError, TypeError, ValueError)
+"""What values of other types than their table has come to: SQLite looks at types as it writes."""
+
 
 @dataclass(slots=True)
 class Loaded:
@@ -40,6 +43,13 @@ def loaded(connection: apsw.Connection, now: float) -> Loaded:
 
     Raises what SQLite raises.
     """
+    try:
+        return _loaded(connection, now)
+    except ODD as error:
+        raise apsw.CorruptError(f"a table has rows of another: {error}") from error
+
+
+def _loaded(connection: apsw.Connection, now: float) -> Loaded:
     found = Loaded()
     found.shapes.load(connection)
     by_id = _load_hosts(connection, found)
