@@ -8,8 +8,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format bench dist lock clean \
+.PHONY: help run test faults check format bench dist lock clean \
 	run-environment dev-environment browser-packages test-packages chromium servers
+
+FAULTS := tests/store/test_kills.py tests/store/test_power.py tests/store/test_damage.py \
+	tests/store/test_migration.py tests/store/test_full_disk.py
 
 ARGS ?=
 PYTHON ?=
@@ -20,6 +23,7 @@ bin := .venv/bin
 help: ## say this
 	@echo 'make run      start the server and show this host on http://127.0.0.1:8460'
 	@echo 'make test     run every test, browser tests included'
+	@echo 'make faults   what damage, kills and power cuts do to history, many times over'
 	@echo 'make check    format, lint, types, import floors, sources'
 	@echo 'make format   put the code into the form that check wants'
 	@echo 'make bench    measure, and print what was measured'
@@ -33,6 +37,10 @@ run: run-environment browser-packages
 
 test: dev-environment test-packages chromium servers
 	@$(bin)/python -m pytest $(ARGS)
+
+# SEEDS is how many times as many as `make test` goes through.
+faults: dev-environment
+	@MONITOR_SEEDS=$(or $(SEEDS),10) $(bin)/python -m pytest $(FAULTS) $(ARGS)
 
 # Every step runs, so that one look shows every fault.
 check: dev-environment

@@ -35,6 +35,9 @@ from tests.store.truth import Ledger
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 20
+MOST_ROUNDS = 300
+"""On one directory: about as far as the hosts' stories go."""
+
 LONGEST_SECONDS = 0.4
 """A round runs up to so long before it is killed."""
 
@@ -90,19 +93,30 @@ def killed(process: subprocess.Popen[str], ledger: Ledger, chance: random.Random
 def test_nothing_acknowledged_is_lost_or_doubled_however_often_it_is_killed(
     tmp_path: Path,
 ) -> None:
+    left = rounds(ROUNDS)
+    while left:
+        folder = tmp_path / str(left)
+        folder.mkdir()
+        count = min(left, MOST_ROUNDS)
+        one_ledger(folder, count)
+        left -= count
+
+
+def one_ledger(folder: Path, count: int) -> None:
+    """So many rounds on one directory."""
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     ledger = Ledger()
     opened = 0
-    with child(tmp_path) as process:
-        for number in range(rounds(ROUNDS)):
+    with child(folder) as process:
+        for number in range(count):
             opened += killed(process, ledger, chance)
-            assert faults(tmp_path, ledger) == [], f"round {number} of {seed}"
-    assert opened > 0.6 * rounds(ROUNDS)
-    assert min(ledger.batches.values()) > 2 * rounds(ROUNDS)
-    asyncio.run(settled(tmp_path, ledger))
-    assert faults(tmp_path, ledger) == []
-    with contextlib.closing(opening.opened(tmp_path)) as connection:
+            assert faults(folder, ledger) == [], f"round {number} of {seed}"
+    assert opened > 0.6 * count
+    assert min(ledger.batches.values()) > count
+    asyncio.run(settled(folder, ledger))
+    assert faults(folder, ledger) == []
+    with contextlib.closing(opening.opened(folder)) as connection:
         levels = connection.execute("SELECT DISTINCT level, open FROM chunks").fetchall()
         assert set(levels) >= {(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)}
 
