@@ -47,6 +47,8 @@ def backup(folder: Path, target: Path) -> Manifest:
             _put(part, target)
     except OSError as error:
         raise StartError(f"{target} cannot be written: {error.strerror or error}") from error
+    except apsw.FullError:  # SQLite calls it "not an error"
+        raise StartError(f"{target} cannot be written: no space left beside it") from None
     except apsw.Error as error:
         raise StartError(f"the backup of {folder} cannot be made: {error}") from error
     return manifest

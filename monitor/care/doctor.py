@@ -174,18 +174,18 @@ def _missing(report: Report, path: Path, kept: Kept, *, marked: bool, emptied: b
 def _marker(report: Report, folder: Path, kept: Kept, connection: apsw.Connection) -> None:
     """Whether the marker beside a file names this very store."""
     said: Any = connection.execute("SELECT value FROM meta WHERE name = 'instance'").get
-    text = ""
+    text = None
     with contextlib.suppress(FileNotFoundError):
         text = (folder / kept.marker).read_bytes()[:512].decode("ascii", "replace")
-    if not text:
+    if text is None:
         report.note(
             kept.marker, "the marker is missing", "the next start makes one, as after a restore"
         )
+    elif kept.marker == log_marker.NAME and log_marker.read(folder)[1] is None:
+        report.note(kept.marker, "the marker is damaged", "the next start makes a new one")
     elif not isinstance(said, str) or said not in text.split():
         todo = f"put back the file that belongs here, or remove {kept.marker} to keep this one"
         report.wrong(kept.marker, f"{kept.name} is not the store that it names", todo)
-    elif kept.marker == log_marker.NAME and log_marker.read(folder)[1] is None:
-        report.note(kept.marker, "the marker is damaged", "the next start makes a new one")
     else:
         report.well(kept.marker, f"it names {kept.name}")
 

@@ -207,7 +207,13 @@ def test_what_one_may_want_is_a_note(folder: Path) -> None:
     notes = "\n".join(faults(report, Grade.NOTE))
     for said in ("1 files, 1kB", "is open to other users", "marker is missing", "is missing"):
         assert said in notes
-    assert len(faults(report)) == 1  # the marker of the log that names another store
+    assert "instance: the marker is damaged" in notes  # the log makes a new one, and says so
+    assert report.is_well
+
+
+def test_a_marker_of_the_history_that_was_emptied_is_wrong(folder: Path) -> None:
+    (folder / "series.instance").write_bytes(b"")  # the next start refuses it
+    assert len(faults(looked_at(folder))) == 1
 
 
 def test_a_directory_that_was_never_used_is_no_fault(tmp_path: Path) -> None:
