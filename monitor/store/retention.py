@@ -108,6 +108,11 @@ class Retention:
         self._planned = (now, plan, None if by_clock else judged.applied)
         return plan
 
+    def write_down(self, connection: apsw.Connection) -> None:
+        """Within a transaction: what was planned holds from now on, however soon this run ends."""
+        if self._planned is not None and self._planned[2] is not None:
+            record(connection, self._planned[2])
+
     def step(self, connection: apsw.Connection, now: float) -> int:
         """Let a little go, within a transaction; how many bytes went, 0 when all is done.
 

@@ -21,7 +21,7 @@ import apsw
 
 from monitor.errors import StartError, Unavailable
 from monitor.model import Frame, Snapshot
-from monitor.ports import Buckets, StoreWarning
+from monitor.ports import Buckets, StoreWarning, Unknown
 from monitor.sqlite.transactions import DAMAGE, viewed
 from monitor.sqlite.writer import Writer
 from monitor.store import checking, opening, snapshots
@@ -75,11 +75,21 @@ async def open_store(
         raise
     config = config or RetentionConfig()
     retention = Retention(config, accept_retention)
-    connection = opened[0]
-    await loop.run_in_executor(
-        None, viewed, connection, lambda c: retention.plan(c, clock()), VOICE
-    )
-    return SqliteStore(folder, opened, threads, config, retention, clock)
+    connection, others, _, held = opened
+    try:
+        await loop.run_in_executor(
+            None, viewed, connection, lambda c: retention.plan(c, clock()), VOICE
+        )
+    except BaseException:
+        threads.shutdown(wait=False)
+        for each in (connection, *others):
+            each.close()
+        held.close()
+        raise
+    store = SqliteStore(folder, opened, threads, config, retention, clock)
+    if accept_retention:
+        await store.write_down()
+    return store
 
 
 _Opened = tuple[apsw.Connection, list[apsw.Connection], Loaded, IO[bytes]]
@@ -89,6 +99,7 @@ _Opened = tuple[apsw.Connection, list[apsw.Connection], Loaded, IO[bytes]]
 def _opened(folder: Path, now: float) -> _Opened:
     connection = opening.opened(folder)
     others: list[apsw.Connection] = []
+    held: IO[bytes] | None = None
     try:
         held = opening.held(folder)
         found = loaded(connection, now)
@@ -96,6 +107,8 @@ def _opened(folder: Path, now: float) -> _Opened:
     except BaseException as error:
         for each in (connection, *others):
             each.close()
+        if held is not None:
+            held.close()
         if isinstance(error, DAMAGE):
             raise file_damaged(error) from error
         if isinstance(error, apsw.Error):
@@ -238,6 +251,11 @@ class SqliteStore:
         if touched:
             await self.keeper.floors(touched)
         return gone
+
+    async def write_down(self) -> None:
+        """What was accepted of retention holds from now on, however soon this run ends."""
+        with contextlib.suppress(Unavailable, Unknown):  # a full disk: the next trim does it
+            await self._writer.submit(self._retention.write_down)
 
     def oldest_accepted(self, now: float) -> float:
         """Frames from before this instant would be let go of at once."""
