@@ -6,6 +6,8 @@ repeat is stored once.  It knows the table's rows as plain values.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,9 @@ EARLY_SECONDS = 0.5
 
 MOST_PACKED = 60
 """Tables in one row: ten minutes of them, unpacked in about a millisecond."""
+
+MOST_SPAN_SECONDS = 3_600.0
+"""And no further apart: no earlier row reaches an instant than one that begins so long before."""
 
 MOST_BYTES = 16 * 1024 * 1024
 """No row is larger when it is unpacked."""
@@ -74,20 +79,36 @@ def insert(connection: apsw.Connection, rows: Sequence[Stored]) -> None:
 def found(
     connection: apsw.Connection, host: int, name: str, kind: str, at: float
 ) -> Snapshot | None:
-    """The newest table of a kind not after an instant.  One that is damaged is passed over."""
-    for row in connection.execute(
-        "SELECT host, kind, first, last, tables, crc, data FROM snapshots"
+    """The newest table of a kind not after an instant.  One that is damaged is passed over.
+
+    Rows overlap where tables came late, so that the one which begins last need not have it.
+    """
+    newest = -math.inf
+    best: Snapshot | None = None
+    for number, first, last in connection.execute(
+        "SELECT id, first, last FROM snapshots"
         " WHERE host = ? AND kind = ? AND first <= ? ORDER BY first DESC",
         (host, kind, at),
     ):
-        try:
-            tables = opened(Stored(*row))
-        except ChunkDamaged:
+        if first <= newest - MOST_SPAN_SECONDS:
+            break
+        if last <= newest:
             continue
-        rows = [(when, rows) for when, rows in tables if when <= at]
-        if rows:
-            return Snapshot(name, rows[-1][0], kind, tuple(rows[-1][1]))
-    return None
+        tables = _tables(connection, number)
+        for when, rows in tables:
+            if newest < when <= at:
+                newest, best = when, Snapshot(name, when, kind, tuple(rows))
+    return best
+
+
+def _tables(connection: apsw.Connection, number: int) -> Tables:
+    """The tables of the row of this number; none where it is damaged."""
+    for row in connection.execute(
+        "SELECT host, kind, first, last, tables, crc, data FROM snapshots WHERE id = ?", (number,)
+    ):
+        with contextlib.suppress(ChunkDamaged):
+            return opened(Stored(*row))
+    return []
 
 
 def opened(row: Stored) -> Tables:
@@ -125,11 +146,20 @@ def packed(connection: apsw.Connection, host: int, end: float) -> tuple[list[int
             continue
         gone += [number for number, _ in group]
         tables = sorted((table for _, table in group), key=lambda table: table[0])
-        made += [
-            stored(host, kind, tables[begin : begin + MOST_PACKED])
-            for begin in range(0, len(tables), MOST_PACKED)
-        ]
+        made += [stored(host, kind, part) for part in _parts(tables)]
     return gone, made
+
+
+def _parts(tables: Tables) -> Iterator[Tables]:
+    """Ascending tables in rows of at most `MOST_PACKED`, none over `MOST_SPAN_SECONDS`."""
+    part: Tables = []
+    for table in tables:
+        if part and (len(part) == MOST_PACKED or table[0] - part[0][0] > MOST_SPAN_SECONDS):
+            yield part
+            part = []
+        part.append(table)
+    if part:
+        yield part
 
 
 def _singles(
