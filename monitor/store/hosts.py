@@ -209,6 +209,8 @@ class Host:
     """Every KEY it has, sorted; none where that must be looked up again."""
     journal_from: int = 0
     """The first journal row that is still needed for it; 0 where none is."""
+    grown_at: float = 0.0
+    """When rows of it came last, by this machine's monotonic seconds; 0 where none has yet."""
     came: int = 0
     """How many rows came, ever."""
     tables_at: dict[str, float] = field(default_factory=dict)

@@ -20,7 +20,9 @@ from functools import partial
 from typing import TypeVar
 
 import apsw
+import numpy as np
 
+from monitor.core.rollups import EARLY_SECONDS
 from monitor.errors import MonitorError
 from monitor.model import Frame, Schema
 from monitor.ports import Unknown
@@ -179,7 +181,9 @@ class Keeper:
 
     def grown(self, hosts: Sequence[Host]) -> None:
         """These hosts have new rows in their heads."""
+        now = time.monotonic()
         for host in hosts:
+            host.grown_at = now
             if is_full(host):
                 self._full[host.id] = host
                 self._called.set()
@@ -316,7 +320,7 @@ class Keeper:
         end = self._window_end(host)
         if end is not None and self._is_over(host, end):
             return True
-        return self._block_is_over(host)
+        return self._block_is_over(host, patient=True)
 
     def _window_end(self, host: Host) -> float | None:
         if math.isinf(host.open_from):
@@ -324,17 +328,23 @@ class Keeper:
         window = host.window
         return (hour_of(host.open_from) // window + 1) * window
 
-    def _block_is_over(self, host: Host) -> bool:
+    def _is_silent(self, host: Host) -> bool:
+        """By time that has gone here: a clock that jumps makes nobody silent."""
+        return time.monotonic() - host.grown_at >= SILENT_SECONDS
+
+    def _block_is_over(self, host: Host, *, patient: bool) -> bool:
         """Whether tiers can be made of the next block: of all of it, or of a silent host's last."""
         end = host.rolled_to + BLOCK_SECONDS
         if host.rolled_to < 0 or host.compacted_to <= host.rolled_to:
             return False
         is_silent = self._clock() >= end + SILENT_SECONDS and host.open_from >= end
+        if patient:
+            is_silent = is_silent and self._is_silent(host)
         return host.compacted_to >= end or is_silent
 
     def _is_over(self, host: Host, end: float) -> bool:
         return host.newest >= end + GRACE_SECONDS or (
-            host.newest < end and self._clock() >= end + SILENT_SECONDS
+            host.newest < end and self._clock() >= end + SILENT_SECONDS and self._is_silent(host)
         )
 
     def _late_is_due(self, host: Host) -> bool:
@@ -363,7 +373,7 @@ class Keeper:
         if end is not None and is_over(host, end):
             await self._close(host, end)
             return True
-        if self._block_is_over(host):
+        if self._block_is_over(host, patient=patient):
             await self._roll(host, host.rolled_to)
             return True
         return False
@@ -639,9 +649,14 @@ class Keeper:
 def _note_heads(host: Host) -> None:
     """What is in a host's heads is open, or late, by how far it is compacted now."""
     for _, at, _ in host.view().heads:
-        for part in (at[at < host.edge], at[at >= host.edge]):
-            if len(part):
-                host.noted(float(part.min()), float(part.max()))
+        open_ = at[at >= host.edge]
+        if len(open_):
+            host.noted(float(open_.min()), float(open_.max()))
+        late = at[at < host.edge]
+        # An hour at a time: between two of them nothing came.
+        _, first = np.unique(np.floor_divide(late + EARLY_SECONDS, HOUR_SECONDS), return_index=True)
+        for row in first:
+            host.noted(float(late[row]), float(late[row]))
 
 
 def give_back(connection: apsw.Connection) -> None:
