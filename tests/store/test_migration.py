@@ -50,16 +50,10 @@ def shape_of(folder: Path) -> list[tuple[str, str]]:
         return [(str(name), str(sql)) for name, sql in rows]
 
 
-async def used(folder: Path) -> None:
-    """Put a frame in."""
+async def used(folder: Path) -> float:
+    """Put a frame in, and take its value out."""
     store = await open_store(folder, CONFIG, clock=lambda: 1_000.0)
     await store.append([frame(1_000.0, {"a": 1.5})])
-    await store.close()
-
-
-async def value(folder: Path) -> float:
-    """The frame's value."""
-    store = await open_store(folder, CONFIG, clock=lambda: 1_000.0)
     found = await store.range([("web-1", "a")], 1_000.0, 1_001.0, 1)
     await store.close()
     return float(found.series[0].average[0])
@@ -75,8 +69,7 @@ def each_kill(tmp_path: Path, begin: Path | None, check: Callable[[Path], None])
             shutil.copytree(begin, folder)
         ended = not killed_while_opening(folder, steps)
         check(folder)
-        asyncio.run(used(folder))
-        assert asyncio.run(value(folder)) == 1.5
+        assert asyncio.run(used(folder)) == 1.5
         with contextlib.closing(opening.opened(folder)) as connection:
             assert connection.pragma("integrity_check") == "ok"
             assert connection.pragma("journal_mode") == "wal"
@@ -151,7 +144,7 @@ async def test_a_store_that_is_open_is_not_opened_again(tmp_path: Path) -> None:
     assert "in use by another process" in done.stderr
     await store.append([frame(1_000.0, {"a": 1.5})])
     await store.close()
-    assert await value(tmp_path) == 1.5
+    assert await used(tmp_path) == 1.5
 
 
 def test_opening_a_store_that_there_is_writes_nothing(tmp_path: Path) -> None:
