@@ -137,7 +137,35 @@ class Reader:
         piece = self.rows(view, keys, start - lookback, end, keeps)
         if not len(piece.at):
             return Rollup(np.empty(0), np.empty((5, 0, len(keys))))
-        return observed(piece.at, piece.values, counters, start)
+        others = tuple(keep for keep in ROW_KEEPS if keep not in keeps)
+        before = self._before(view, keys, start, end, keeps, others) if lookback and others else []
+        if not before:
+            return observed(piece.at, piece.values, counters, start)
+        whole = merged([piece, *before])
+        found = observed(whole.at, whole.values, counters, start)
+        own = np.isin(found.starts, piece.at)
+        return Rollup(found.starts[own], found.fields[:, own])
+
+    def _before(
+        self,
+        view: HostView,
+        keys: tuple[str, ...],
+        start: float,
+        end: float,
+        keeps: Sequence[int],
+        others: Sequence[int],
+    ) -> list[Piece]:
+        """What counters of each chunk of `keeps` go on from, where that is kept as `others` are.
+
+        One stretch may have a row in each bucket, and the next two in some.
+        """
+        found: list[Piece] = []
+        for chunk in chunks.select(self.connection, view.id, 0, keeps, start, end):
+            first = chunk.first
+            if first >= start and any(view.floors[keep] < first for keep in others):
+                piece = self.rows(view, keys, first - LOOKBACK_SECONDS, first, others)
+                found += [piece] if len(piece.at) else []
+        return found
 
     def tier(
         self,
@@ -282,9 +310,13 @@ def _around_late(
     view: HostView, level: int, start: float, end: float
 ) -> Iterator[tuple[int, float, float]]:
     at = start
+    rows_from = min(view.floors[keep] for keep in ROW_KEEPS)
     for hour in view.late if level else ():
         first, last = widened(*hour, level)
-        if last <= at or first >= end:
+        # Where an hour's rows have gone the tier knows more than what came late; where there
+        # were none yet it knows nothing.
+        gone = last <= rows_from and view.floors[level] < last
+        if last <= at or first >= end or gone:
             continue
         if first > at:
             yield level, at, first
