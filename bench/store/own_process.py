@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from monitor.store.sqlite import open_store
 
 from bench.recording import Floats
 from bench.store.calling import answer
@@ -26,6 +25,7 @@ from bench.store.shapes import Question
 from monitor.model import Frame, Schema
 from monitor.ports import Buckets
 from monitor.store.config import LONGEST_SECONDS, MOST_BYTES, RetentionConfig
+from monitor.store.sqlite import open_store
 
 IN_FLIGHT = 1_000
 """Pushes under way at once, of one frame each: what a fleet of that size has."""
