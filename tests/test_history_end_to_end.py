@@ -12,7 +12,6 @@ import random
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -233,10 +232,7 @@ async def test_tables_of_an_outage_hide_no_newer_ones(tmp_path: Path) -> None:
 
 async def test_what_was_accepted_of_retention_holds_however_short_the_run(tmp_path: Path) -> None:
     """It must be that a start with --accept-retention is enough, whenever it ends."""
-    ages = ("raw", "ten_seconds", "one_minute", "fifteen_minutes", "two_hours")
-    month, day = (
-        replace(RetentionConfig(), **dict.fromkeys(ages, days * 86_400.0)) for days in (30, 1)
-    )
+    month, day = (RetentionConfig(age, age, age, age, age) for age in (30 * 86_400.0, 86_400.0))
     clock = Clock(MIDNIGHT + 21 * 86_400)
     store = await open_store(tmp_path, month, clock=clock)
     await store.append([counted(MIDNIGHT + n * 600, n) for n in range(20 * 144)])
