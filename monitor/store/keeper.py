@@ -12,10 +12,9 @@ import contextlib
 import logging
 import math
 import time
-from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -24,27 +23,21 @@ import numpy as np
 
 from monitor.core.rollups import EARLY_SECONDS
 from monitor.errors import MonitorError
-from monitor.model import Frame, Schema
 from monitor.ports import Unknown
 from monitor.sqlite.transactions import viewed
 from monitor.sqlite.writer import Writer
-from monitor.store import chunks, journal, shapes, snapshots
+from monitor.store import chunks, shapes, snapshots
 from monitor.store.appending import Appender, Hosts
+from monitor.store.aside import Aside, put_aside, quarantined
+from monitor.store.changes import Change, Made
 from monitor.store.codec import ChunkDamaged
-from monitor.store.compaction import (
-    BLOCK_SECONDS,
-    Change,
-    Made,
-    block,
-    compacted,
-    sealed,
-    window_around,
-)
-from monitor.store.hosts import HOUR_SECONDS, LEVELS, HeadView, Host, HostView, Lost, hour_of
-from monitor.store.journal import Entry
+from monitor.store.compaction import compacted, sealed, window_around
+from monitor.store.due import Due
+from monitor.store.hosts import HOUR_SECONDS, LEVELS, Host, HostView, hour_of
 from monitor.store.reading import Reader
 from monitor.store.shapes import Shapes
 from monitor.store.space import Level, Space
+from monitor.store.tiers import BLOCK_SECONDS, block
 from monitor.store.voice import VOICE
 
 logger = logging.getLogger(__name__)
@@ -63,17 +56,6 @@ MOST_HEAD_BYTES = 512 * 1024 * 1024
 
 LOOK_SECONDS = 1.0
 """How often it is looked for what is due when nothing calls."""
-
-GRACE_SECONDS = 60.0
-"""A window is over when a host's frames are so far past it: some are a little late."""
-
-SILENT_SECONDS = 300.0
-"""And when this machine's clock is so far past it, though the host is silent."""
-
-SETTLED_SECONDS = 10.0
-"""Late rows are compacted when none has come for so long, or after `LATE_SECONDS`."""
-
-LATE_SECONDS = 60.0
 
 MOST_HOURS = 24
 """Late hours that are made anew together."""
@@ -115,20 +97,6 @@ class Moved(MonitorError):
     code = "store_moved"
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """Rows of a head that no chunk can be made of, and why."""
-
-    head: HeadView
-    why: str
-
-    @property
-    def lost(self) -> Lost:
-        """What is missing then."""
-        _, at, _ = self.head
-        return Lost(0, 0, float(at.min()), float(at.max()), self.why)
-
-
 class Keeper:
     """Everything that turns what came in into what is kept."""
 
@@ -140,6 +108,7 @@ class Keeper:
         appender: Appender,
         connection: apsw.Connection,
         space: Space,
+        watch: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.compactions_total = 0
@@ -151,13 +120,14 @@ class Keeper:
         self._appender = appender
         self._connection = connection
         self._space = space
+        self._watch = watch
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, "series-worker")
         self._full: dict[int, Host] = {}
         self._troubled: dict[int, tuple[float, str]] = {}
         self._called = asyncio.Event()
         self._working = asyncio.Lock()
-        self._late_seen: dict[int, tuple[int, float, float]] = {}
+        self._due = Due(clock)
         self._bad: dict[int, str] = {}
         self._named: set[int] = set()
         self._heads_at = 0.0
@@ -218,7 +188,7 @@ class Keeper:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._called.wait()
             self._called.clear()
-            await self._apart(self._space.look)
+            await self._apart(self._look)
             if self._space.level is Level.LOW:
                 # What is free is for letting go of the old: a compaction needs room first.
                 continue
@@ -231,6 +201,11 @@ class Keeper:
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 self.fault = next((why for _, why in self._troubled.values()), None)
+
+    def _look(self) -> None:
+        """How much room there is, and whether the file is still there."""
+        self._space.look()
+        self._watch()
 
     def _complain(self, error: Exception) -> None:
         why = str(error) or repr(error)
@@ -250,7 +225,7 @@ class Keeper:
                 await asyncio.sleep(0)
             if self._is_resting(host):
                 continue
-            if not self._is_due(host):
+            if not self._due.is_due(host):
                 self._troubled.pop(host.id, None)
                 continue
             begun = time.monotonic()
@@ -314,47 +289,6 @@ class Keeper:
                 found[host.name] = host.size_bytes
         return found
 
-    def _is_due(self, host: Host) -> bool:
-        if host.late and self._late_is_due(host):
-            return True
-        end = self._window_end(host)
-        if end is not None and self._is_over(host, end):
-            return True
-        return self._block_is_over(host, patient=True)
-
-    def _window_end(self, host: Host) -> float | None:
-        if math.isinf(host.open_from):
-            return None
-        window = host.window
-        return (hour_of(host.open_from) // window + 1) * window
-
-    def _is_silent(self, host: Host) -> bool:
-        """By time that has gone here: a clock that jumps makes nobody silent."""
-        return time.monotonic() - host.grown_at >= SILENT_SECONDS
-
-    def _block_is_over(self, host: Host, *, patient: bool) -> bool:
-        """Whether tiers can be made of the next block: of all of it, or of a silent host's last."""
-        end = host.rolled_to + BLOCK_SECONDS
-        if host.rolled_to < 0 or host.compacted_to <= host.rolled_to:
-            return False
-        is_silent = self._clock() >= end + SILENT_SECONDS and host.open_from >= end
-        if patient:
-            is_silent = is_silent and self._is_silent(host)
-        return host.compacted_to >= end or is_silent
-
-    def _is_over(self, host: Host, end: float) -> bool:
-        return host.newest >= end + GRACE_SECONDS or (
-            host.newest < end and self._clock() >= end + SILENT_SECONDS and self._is_silent(host)
-        )
-
-    def _late_is_due(self, host: Host) -> bool:
-        now = time.monotonic()
-        rows, changed_at, first_at = self._late_seen.get(host.id, (-1, now, now))
-        if rows != host.late_rows:
-            self._late_seen[host.id] = (host.late_rows, now, first_at)
-            return now - first_at > LATE_SECONDS
-        return now - changed_at > SETTLED_SECONDS
-
     # The work
 
     async def _advance(self, host: Host, *, patient: bool) -> bool:
@@ -365,21 +299,17 @@ class Keeper:
             return True
 
     async def _advanced(self, host: Host, *, patient: bool) -> bool:
-        if host.late and (not patient or self._late_is_due(host)):
+        if host.late and (not patient or self._due.late_is_due(host)):
             await self._remake(host)
             return True
-        end = self._window_end(host)
-        is_over = self._is_over if patient else self._is_past
-        if end is not None and is_over(host, end):
+        end = self._due.window_end(host)
+        if end is not None and self._due.window_is_over(host, end, patient=patient):
             await self._close(host, end)
             return True
-        if self._block_is_over(host, patient=patient):
+        if self._due.block_is_over(host, patient=patient):
             await self._roll(host, host.rolled_to)
             return True
         return False
-
-    def _is_past(self, host: Host, end: float) -> bool:
-        return host.newest >= end or self._clock() >= end + SILENT_SECONDS
 
     async def _seal(self, host: Host) -> None:
         """Write a host's heads as open chunks, and let the journal go that was theirs."""
@@ -470,7 +400,7 @@ class Keeper:
         # it is made anew goes on from there.
         await self._apply(host, change, rolled_to=min(begin, rolled_to))
         host.late.difference_update(hour for hour in run if hour not in host.late_again)
-        self._late_seen.pop(host.id, None)
+        self._due.remade(host)
         while begin < min(end, rolled_to):
             begin += BLOCK_SECONDS
             to = rolled_to if begin >= min(end, rolled_to) else begin
@@ -682,45 +612,6 @@ def open_from(connection: apsw.Connection, host: int, edge: float) -> float:
         (edge if math.isfinite(edge) else -1e300, host, edge if math.isfinite(edge) else -1e300),
     ).get
     return math.inf if row is None else float(row)
-
-
-def put_aside(connection: apsw.Connection, host: Host, aside: Sequence[Aside], now: float) -> None:
-    """Within a transaction: keep what no chunk could be made of, as the journal had it."""
-    for each in aside:
-        schema, at, values = each.head
-        data = b"".join(
-            row
-            for _, row in journal.packed(
-                Entry(host.id, schema, Frame(host.name, when, Schema(()), array("d", row)))
-                for when, row in zip(at.tolist(), values.tolist(), strict=True)
-            )
-        )
-        lost = each.lost
-        connection.execute(
-            "INSERT INTO quarantine (found, host, level, keep, first, last, reason, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (now, host.id, lost.level, lost.keep, lost.first, lost.last, lost.reason, data),
-        )
-
-
-def quarantined(
-    number: int, why: str, now: float, connection: apsw.Connection
-) -> tuple[str, Lost] | None:
-    """Within a transaction: move a chunk aside; its host and what is lost, if it was there."""
-    row = connection.execute(
-        "SELECT host, level, keep, first, last, data FROM chunks WHERE id = ?", (number,)
-    ).fetchone()
-    if row is None:
-        return None
-    host, level, keep, first, last, data = row
-    connection.execute(
-        "INSERT INTO quarantine (found, host, level, keep, first, last, reason, data)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (now, host, level, keep, first, last, why, data),
-    )
-    connection.execute("DELETE FROM chunks WHERE id = ?", (number,))
-    name = connection.execute("SELECT name FROM hosts WHERE id = ?", (host,)).get
-    return str(name), Lost(level, keep, first, last, why)
 
 
 def _row(host: Host) -> tuple[str, tuple[float, ...]]:

@@ -21,7 +21,7 @@ import pytest
 
 from monitor.errors import Unavailable
 from monitor.sqlite import connecting
-from monitor.store import appending, brake, keeper, opening, snapshots, sqlite
+from monitor.store import appending, brake, due, keeper, opening, snapshots, sqlite
 from monitor.store.config import RetentionConfig
 from monitor.store.sqlite import SqliteStore, open_store
 from tests.store.truth import BASE, KEYS, RAW_SECONDS, SPACINGS, spent, story
@@ -31,10 +31,10 @@ CONFIG = RetentionConfig(raw=RAW_SECONDS)
 HASTE: tuple[tuple[object, str, float], ...] = (
     (keeper, "SEAL_ROWS", 200),
     (keeper, "LOOK_SECONDS", 0.01),
-    (keeper, "GRACE_SECONDS", 1.0),
-    (keeper, "SILENT_SECONDS", 1.0),
-    (keeper, "SETTLED_SECONDS", 0.02),
-    (keeper, "LATE_SECONDS", 0.1),
+    (due, "GRACE_SECONDS", 1.0),
+    (due, "SILENT_SECONDS", 1.0),
+    (due, "SETTLED_SECONDS", 0.02),
+    (due, "LATE_SECONDS", 0.1),
     (keeper, "REST_SHARE", 0.0),
     (keeper, "SCHEMAS_SECONDS", 0.2),
     (appending, "PACE_SECONDS", 0.001),

@@ -24,7 +24,7 @@ from monitor.core.rollups import cut, observed
 from monitor.core.series import LOOKBACK_SECONDS, Floats
 from monitor.errors import StartError, Unavailable
 from monitor.ports import Buckets
-from monitor.store import keeper, opening
+from monitor.store import due, keeper, opening
 from monitor.store.reading import SECONDS, widened
 from monitor.store.sqlite import SqliteStore, open_store
 from tests.frames import frame
@@ -70,7 +70,7 @@ async def fed(folder: Path) -> None:
     await feeding.store.settle()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keeper, "SEAL_ROWS", 10_000)
-        patch.setattr(keeper, "GRACE_SECONDS", 1e9)
+        patch.setattr(due, "GRACE_SECONDS", 1e9)
         await feeding.round()
         await feeding.store.close()
 
