@@ -143,6 +143,9 @@ def _file(
             report.wrong(kept.name, f"it cannot be read: {error}", FROM_BACKUP)
             return
         figures["schema"] = schema
+        if schema < 0:
+            report.wrong(kept.name, f"its header is damaged (schema {schema})", FROM_BACKUP)
+            return
         if schema > kept.schema:
             report.wrong(
                 kept.name,

@@ -84,6 +84,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"{voice.code}-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def failed(self) -> str | None:
+        """Why nothing is taken any more; none where all is well."""
+        return self._failed
+
     async def submit(self, work: Callable[[apsw.Connection], _T], size: int = 0) -> _T:
         """Do something in a transaction; what it returned, once that is durable.
 
@@ -163,11 +168,11 @@ class Writer:
         except Unknown as error:
             # A commit that failed cannot be tried again: the disk may have lost what the
             # kernel says it has, and the next one would succeed over a hole.
-            self._fail(str(error))
+            self.fail(str(error))
             return [error] * len(group)
         except Exception as error:  # noqa: BLE001 - it is the requests' callers that hear of it
             if isinstance(error, LOST):
-                self._fail(str(error))
+                self.fail(str(error))
                 return [self._voice.refusal(error)] * len(group)
             if len(group) > 1:
                 return [outcome for request in group for outcome in self._outcomes([request])]
@@ -196,7 +201,10 @@ class Writer:
         self._after_commit(outcomes)
         return outcomes
 
-    def _fail(self, why: str) -> None:
+    def fail(self, why: str) -> None:
+        """From now on nothing is taken any more: the file is not to be trusted.  In any thread."""
+        if self._failed is not None:
+            return
         logger.critical(
             "%s has failed and takes nothing more until a restart: %s", self._voice.name, why
         )

@@ -198,7 +198,7 @@ def _migrate(connection: apsw.Connection, path: Path, said: str | None) -> None:
 def _require_ours(connection: apsw.Connection, path: Path, version: int) -> None:
     application = connection.pragma("application_id")
     holds = connection.execute("SELECT count(*) FROM sqlite_schema").get
-    if application != APPLICATION_ID and (application or version or holds):
+    if version < 0 or (application != APPLICATION_ID and (application or version or holds)):
         raise StartError(f"{path} is another program's database; move it away{ELSEWHERE}")
     if version > len(STEPS):
         raise StartError(
@@ -211,3 +211,15 @@ def remove_marker(folder: Path) -> None:
     """Let the next opening take whatever store is there for the one that belongs here."""
     with contextlib.suppress(FileNotFoundError):
         (folder / MARKER).unlink()
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """Which file the store is now: its device and inode; zeros where it has vanished or is empty.
+
+    Raises `OSError` where that cannot be told.
+    """
+    try:
+        found = (folder / NAME).stat()
+    except FileNotFoundError:
+        return 0, 0
+    return (found.st_dev, found.st_ino) if found.st_size else (0, 0)

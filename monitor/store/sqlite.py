@@ -151,11 +151,28 @@ class SqliteStore:
         appender.journal_bytes = found.journal_bytes
         self._appender = appender
         self.keeper = Keeper(
-            self._writer, self._hosts, self._shapes, appender, others[READERS], self.space, clock
+            self._writer,
+            self._hosts,
+            self._shapes,
+            appender,
+            others[READERS],
+            self.space,
+            self._watch,
+            clock,
         )
+        self._identity = opening.identity(folder)
         self.keeper.grown(list(self._hosts.by_name.values()))
         self.keeper.start()
         self._closed = False
+
+    def _watch(self) -> None:
+        """See whether the file is still where it was; in the worker's thread, and never raises."""
+        with contextlib.suppress(OSError):
+            if opening.identity(self._folder) != self._identity:
+                self._writer.fail(
+                    f"{opening.NAME} has vanished or was exchanged while it was in use; end the "
+                    "server, put it back from a backup, and start it again"
+                )
 
     def _grown(self, hosts: Sequence[Any]) -> None:
         self.keeper.grown(hosts)
@@ -270,7 +287,9 @@ class SqliteStore:
     def warnings(self) -> tuple[StoreWarning, ...]:
         """What its operator should know of it now."""
         found = [self._retention.held, self.space.warning()]
-        if self.keeper.fault is not None:
+        if self._writer.failed is not None:
+            found.append(StoreWarning("store_failed", VOICE.failure(self._writer.failed).detail))
+        elif self.keeper.fault is not None:
             found.append(
                 StoreWarning(
                     "store_behind", f"The history cannot be looked after: {self.keeper.fault}"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from monitor.errors import Unavailable
-from monitor.store import appending, compaction, journal, keeper, opening
-from monitor.store.compaction import Change, Made
+from monitor.store import appending, compaction, due, journal, keeper, keyed, opening, tiers
+from monitor.store.changes import Change, Made
 from monitor.store.config import RetentionConfig
 from monitor.store.hosts import Host, HostView
 from monitor.store.reading import SECONDS, Reader
@@ -179,7 +179,7 @@ async def test_the_keeper_goes_on_after_a_fault_and_says_so(
         raise ZeroDivisionError(f"of {host.name}")
 
     await store.append([frame(BASE, {"a": 1})])
-    monkeypatch.setattr(store.keeper, "_is_due", broken)
+    monkeypatch.setattr(store.keeper._due, "is_due", broken)
     await until(lambda: "store_behind" in {warning.code for warning in store.warnings()})
     monkeypatch.undo()
     await store.append([frame(BASE + n, {"a": n}) for n in range(300)])
@@ -198,7 +198,7 @@ async def test_a_host_whose_work_fails_holds_up_nobody_else(
         return compaction.compacted(reader, view, start, end, late=late)
 
     monkeypatch.setattr(keeper, "compacted", broken)
-    monkeypatch.setattr(keeper, "SILENT_SECONDS", 0.1)  # by time that goes here, too
+    monkeypatch.setattr(due, "SILENT_SECONDS", 0.1)  # by time that goes here, too
     for host in ("bad", "good"):
         await store.append([frame(BASE + n, {"a": n}, host) for n in range(100)])
     clock.now = BASE + 10_000
@@ -372,9 +372,11 @@ async def test_a_host_of_more_series_than_a_chunk_has_is_held_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """It must be that its columns may stand in several chunks of one stretch."""
-    monkeypatch.setattr(compaction, "MOST_KEYS", 2)
+    for module in (keyed, tiers):
+        monkeypatch.setattr(module, "MOST_KEYS", 2)
     monkeypatch.setattr(compaction, "MOST_COLUMNS", 2)
-    monkeypatch.setattr(compaction, "MOST_OBSERVED", 1)
+    for module in (compaction, tiers):
+        monkeypatch.setattr(module, "MOST_OBSERVED", 1)
     await test_model.test_a_store_holds_what_it_was_given(tmp_path, seed)
 
 
@@ -383,7 +385,8 @@ async def test_series_that_come_and_go_make_no_endless_chunk(
     store: SqliteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, spacing: int
 ) -> None:
     """It must be that a month of short-lived containers is never in the memory all at once."""
-    monkeypatch.setattr(compaction, "MOST_KEYS", 16)
+    for module in (keyed, tiers):
+        monkeypatch.setattr(module, "MOST_KEYS", 16)
     each, count = 3_600, 60
     for container in range(count):
         start = BASE + container * each
@@ -411,3 +414,17 @@ async def test_series_that_come_and_go_make_no_endless_chunk(
             assert seen[0] == int(container * bucket)
             assert (series.average[seen] == container).all()
             assert len(seen) == max(1, bucket)
+
+
+async def test_a_file_that_vanishes_while_it_is_used_takes_nothing_more(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """It must be that nothing is acknowledged that the next start cannot find."""
+    await store.append([frame(BASE, {"a": 1})])
+    (tmp_path / opening.NAME).rename(tmp_path / "gone")
+    await until(lambda: "store_failed" in {warning.code for warning in store.warnings()})
+    with pytest.raises(Unavailable) as caught:
+        await store.append([frame(BASE + 1, {"a": 2})])
+    assert caught.value.code == "store_failed"
+    assert "has vanished" in caught.value.detail
+    assert (await averages(store, "a", BASE, BASE + 1)).tolist() == [1]
