@@ -1,0 +1,1 @@
+"""Who may come in: accounts and their sessions, tokens of machines, kept in the registry."""

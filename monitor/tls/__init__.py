@@ -1,0 +1,1 @@
+"""Certificates: the server's own authority and certificate, or the operator's."""
