@@ -39,8 +39,9 @@ from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
-from monitor.web.config import limits, require_loopback
+from monitor.web.config import limits
 from monitor.web.connections import Connections
+from monitor.web.listening import Listening, judge, listening
 from monitor.web.services import Services
 
 TICK_SECONDS = 1.0
@@ -80,6 +81,9 @@ COLLECT_AFTER = (50_000, 20, 100)
 """Objects made before garbage is looked for: hardly any of ours is in a cycle, and looking at every
 few hundred took a quarter of what a thousand new readers cost."""
 
+ACCOUNTS, TOKENS = "access/account/", "access/token/"
+"""Where the registry keeps who may come in."""
+
 Check = Callable[[], Awaitable[list[str]]]
 """Looks a whole file over, and says in words what is damaged."""
 
@@ -96,14 +100,22 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
     logs.configure(settings.logging)
     os.umask(0o077)
     _allow_many_descriptors()
-    with locked(data_dir), contextlib.closing(_listen(settings)) as listening:
+    place = listening(settings.server)
+    with (
+        locked(data_dir),
+        contextlib.closing(server.listener(place.address, place.port)) as listener,
+    ):
         if settled := restore.settle(data_dir):
             structlog.stdlib.get_logger("monitor").warning(settled)
-        return asyncio.run(_until_the_end(settings, data_dir, listening, accept_retention))
+        return asyncio.run(_until_the_end(settings, data_dir, place, listener, accept_retention))
 
 
 async def _until_the_end(
-    settings: Settings, data_dir: Path, listening: socket.socket, accept_retention: bool
+    settings: Settings,
+    data_dir: Path,
+    place: Listening,
+    listener: socket.socket,
+    accept_retention: bool,
 ) -> int:
     """Run the application; then leave, even where some task of the HTTP server cannot be ended.
 
@@ -111,6 +123,13 @@ async def _until_the_end(
     """
     log, registry = await open_log(data_dir)
     try:
+        # Nothing is accepted before this: the listener has been given to nobody yet.
+        judge(
+            settings.server,
+            place,
+            has_account=bool(await registry.keys(ACCOUNTS)),
+            has_token=bool(await registry.keys(TOKENS)),
+        )
         store = await open_store(data_dir, settings.retention, accept_retention=accept_retention)
     except BaseException:
         await log.close()
@@ -119,7 +138,7 @@ async def _until_the_end(
     checks = (("log.db", log.check), ("series.db", store.check))
     application = Application(settings, log, registry, store, checks)
     keep_the_loop_free()
-    status = await application.run(listening)
+    status = await application.run(listener)
     for number in STOPPING:
         # We are as good as gone; a second signal must not turn success into a failure.
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -148,13 +167,6 @@ def keep_the_loop_free() -> None:
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     sys.setswitchinterval(SWITCH_SECONDS)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        return server.listener(*require_loopback(settings.server.listen))
-    except ValueError as error:  # the name meant something else when it was checked
-        raise StartError(f"cannot listen on {settings.server.listen}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def test_a_data_directory_that_is_a_file_is_one_clear_line(tmp_path: Path) -> No
 def test_an_address_others_could_reach_is_refused_with_the_reason(tmp_path: Path) -> None:
     status, said = say("--listen", "0.0.0.0:0", "--data", str(tmp_path))
     assert (status, len(said)) == (78, 1)
-    assert "ssh -L" in said[0]
+    assert said[0].endswith("make the first one: monitor user create NAME --role admin")
 
 
 def test_data_are_for_their_owner_alone(start_server: StartServer) -> None:

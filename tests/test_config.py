@@ -23,7 +23,7 @@ from monitor.core.quantity import Between, Bytes, Ratio
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
 from monitor.store.config import RetentionConfig
-from monitor.web.config import ServerConfig, parse_listen, require_loopback
+from monitor.web.config import ServerConfig, is_loopback, parse_listen, resolve
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 
@@ -102,6 +102,10 @@ def test_everything_set(folder: Path) -> None:
         data_dir = "var"
         public_url = "https://Mon.example.com:8460/"
         allowed_hosts = ["a.example.com", "[2001:db8::1]"]
+        tls = "auto"
+        tls_cert = "cert.pem"
+        tls_key = "key.pem"
+        trusted_proxies = ["10.0.0.1", "fd00::/64"]
         [logging]
         format = "json"
         level = "debug"
@@ -127,6 +131,10 @@ def test_everything_set(folder: Path) -> None:
         data_dir=folder / "var",
         public_url="https://Mon.example.com:8460",
         allowed_hosts=("a.example.com", "[2001:db8::1]"),
+        tls="auto",
+        tls_cert=folder / "cert.pem",
+        tls_key=folder / "key.pem",
+        trusted_proxies=("10.0.0.1", "fd00::/64"),
     )
     assert found.logging == LoggingConfig(format="json", level="debug")
     assert found.host == HostConfig(name="web-1", labels={"role": "web", "env": "prod"})
@@ -136,8 +144,8 @@ def test_everything_set(folder: Path) -> None:
     assert found.retention.ages == (3_600, 7_200, 86_400, 604_800, 315_360_000)
     assert found.retention.size == 1_500_000_000
     assert found.files == (folder / "config.toml",)
-    assert found.origins["collect.interval"] == "config.toml:14"
-    assert found.origins["retention.10s"] == "config.toml:20"
+    assert found.origins["collect.interval"] == "config.toml:18"
+    assert found.origins["retention.10s"] == "config.toml:24"
 
 
 def test_all_at_once(folder: Path) -> None:
@@ -231,8 +239,18 @@ FAULTS = [
     ("[server]\ndata_dir = 1979-05-27", "expected a path in quotes, got 1979-05-27"),
     ('[server]\nlisten = "8460"', 'expected HOST:PORT such as "127.0.0.1:8460", got "8460"'),
     ('[server]\nlisten = "127.0.0.1:70000"', "ports end at 65535"),
-    ('[server]\nlisten = "0.0.0.0:8460"', "no accounts or tokens yet"),
-    ('[server]\nlisten = "[::]:8460"', "no accounts or tokens yet"),
+    ('[server]\nlisten = "0.0.0.0:1"\ntls = "off"', ':3:1: server.tls: "0.0.0.0:1" can be reached'),
+    ('[server]\ntls = "on"', 'server.tls: expected "auto" or "off", got "on"'),
+    ('[server]\ntls_cert = "x.pem"', "tls_cert and tls_key are given together"),
+    ('[server]\ntls_key = "x.pem"', "tls_cert and tls_key are given together"),
+    (
+        '[server]\ntls = "off"\ntls_cert = "x.pem"\ntls_key = "y.pem"',
+        "no use for a certificate",
+    ),
+    ('[server]\ntrusted_proxies = ["10.0.0.0/33"]', "trusted_proxies[0]: expected an address or"),
+    ('[server]\ntrusted_proxies = ["10.0.0.1/24"]', "trusted_proxies[0]: expected an address or"),
+    ('[server]\ntrusted_proxies = ["proxy.lan"]', "trusted_proxies[0]: expected an address or"),
+    ('[server]\ntrusted_proxies = ["::/0"]', '"::/0" is everybody: name the proxies'),
     ('[server]\npublic_url = "ftp://x"', "server.public_url: expected a URL such as"),
     ('[server]\npublic_url = "http://x/y"', "it ends after the host and port"),
     ('[server]\npublic_url = "http://u:hunter2@x"', "a URL without a user name or password"),
@@ -547,9 +565,10 @@ def test_no_listen(text: str) -> None:
     "host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost", "[::ffff:127.0.0.1]"]
 )
 def test_loopback(host: str) -> None:
-    """It must be that loopback is allowed, and comes back as the address to bind."""
-    address, port = require_loopback(f"{host}:7")
+    """It must be that loopback is known, and comes back as the address to bind."""
+    (address,), port = resolve(f"{host}:7")
     assert port == 7
+    assert is_loopback(address)
     socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
@@ -558,33 +577,33 @@ def test_loopback(host: str) -> None:
     ["0.0.0.0", "10.0.0.1", "8.8.8.8", "[::]", "[fe80::1]", "[::ffff:10.0.0.1]", "[2001:db8::1]"],
 )
 def test_not_loopback(host: str) -> None:
-    """It must be that everything else is refused, with the reason and the way out."""
-    with pytest.raises(ValueError, match=r"administrator.*ssh -L 8460:127\.0\.0\.1:8460 HOST"):
-        require_loopback(f"{host}:0")
+    """It must be that everything else is none."""
+    ((address,), _) = resolve(f"{host}:0")
+    assert not is_loopback(address)
 
 
 @pytest.mark.parametrize(
-    ("answers", "allowed"),
+    ("answers", "is_local"),
     [
         (["127.0.0.1"], True),
         (["127.0.0.1", "::1"], True),
         (["127.0.0.1", "10.0.0.1"], False),
-        ([], False),
     ],
 )
-def test_names(monkeypatch: pytest.MonkeyPatch, answers: list[str], allowed: bool) -> None:
-    """It must be that a name is allowed where all its addresses are loopback."""
+def test_names(monkeypatch: pytest.MonkeyPatch, answers: list[str], is_local: bool) -> None:
+    """It must be that a name is loopback where all its addresses are, and no name is nothing."""
+    found = answers
 
     def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
         assert name == "mine"
-        return [(0, 0, 0, "", (address, 0)) for address in answers]
+        return [(0, 0, 0, "", (address, 0)) for address in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    if allowed:
-        assert require_loopback("mine:7") == (answers[0], 7)
-    else:
-        with pytest.raises(ValueError, match=r"refusing to listen|cannot resolve"):
-            require_loopback("mine:7")
+    assert resolve("mine:7") == (tuple(answers), 7)
+    assert ServerConfig(listen="mine:7").is_local() is is_local
+    found = []
+    with pytest.raises(ValueError, match="cannot resolve"):
+        resolve("mine:7")
 
 
 def test_slow_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -597,7 +616,7 @@ def test_slow_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr("monitor.web.config.LOOKUP_SECONDS", 0.05)
     with pytest.raises(ValueError, match="no answer in time"):
-        require_loopback("mine:7")
+        resolve("mine:7")
 
 
 def test_render_reads_back(folder: Path) -> None:

@@ -132,17 +132,6 @@ def test_default_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert started.given[0][1] == default_data_dir()
 
 
-def test_listen_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It must be that --listen beyond loopback is refused with the reason, before any start."""
-    started = serving(monkeypatch, Bootstrap())
-    result = run("serve", "--listen", "0.0.0.0:8460")
-    assert result.exit_code == 78
-    assert result.stderr.startswith('--listen: server.listen: refusing to listen on "0.0.0.0:8460"')
-    assert "ssh -L 8460:127.0.0.1:8460 HOST" in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert not started.given
-
-
 def test_status_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """It must be that the server's own status is the command's."""
     serving(monkeypatch, Bootstrap(status=1))

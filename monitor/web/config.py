@@ -1,7 +1,7 @@
 """What `[server]` may say: where the server listens and what it is called from outside.
 
-Until there are accounts and tokens whoever reaches the server is its administrator, so
-`require_loopback` stands between a configured address and the socket.
+It knows the shape of each key and what they mean to each other.  Whether the server may listen
+there is judged in `monitor.web.listening`, because that depends on who has an account.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import ipaddress
 import re
 import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from monitor.core.quantity import Between, Check, shown
@@ -26,11 +27,6 @@ URL_CHARACTERS = 2048
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})\Z")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})\Z")
 _URL = re.compile(r"https?://[!-~]+\Z")
-
-_WITHOUT_LOGIN = (
-    "this version has no accounts or tokens yet, so anybody who could reach it would be"
-    " administrator; listen on 127.0.0.1 and reach it from elsewhere through an SSH tunnel"
-)
 
 
 def parse_listen(value: str) -> tuple[str, int]:
@@ -53,30 +49,23 @@ def parse_listen(value: str) -> tuple[str, int]:
     return six or name, int(port)
 
 
-def require_loopback(listen: str) -> tuple[str, int]:
-    """The numeric address and the port to bind, where only this machine can reach it.
+def resolve(listen: str) -> tuple[tuple[str, ...], int]:
+    """Every numeric address that a listen address means, at least one, and the port.
 
-    A name is resolved here, once: all its addresses must be loopback, and the address that
-    was checked is the one to bind.  Raises `ValueError` with the reason and a way out.
+    ``localhost`` is 127.0.0.1, whatever the resolver says; other names are looked up, within
+    `LOOKUP_SECONDS`.  Raises `ValueError` with the reason.
     """
     host, port = parse_listen(listen)
     if host.lower() == "localhost":
-        return "127.0.0.1", port
+        return ("127.0.0.1",), port
     try:
-        addresses = [str(ipaddress.ip_address(host))]
+        return (str(ipaddress.ip_address(host)),), port
     except ValueError:
-        addresses = _addresses(host)
-    for address in addresses:
-        if not _is_loopback(address):
-            tunnel = f"ssh -L {port or 8460}:127.0.0.1:{port or 8460} HOST"
-            raise ValueError(
-                f"refusing to listen on {shown(listen)}, which others can reach: {_WITHOUT_LOGIN}"
-                f" ({tunnel})"
-            )
-    return addresses[0], port
+        return tuple(_addresses(host)), port
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches a numeric address; ``0.0.0.0`` is every address."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
@@ -105,8 +94,22 @@ def _addresses(name: str) -> list[str]:
 
 
 def listen_address(value: str) -> str:
-    """A listen address as it is.  Raises `ValueError` where it is none, or not loopback."""
-    require_loopback(value)
+    """A listen address as it is.  Raises `ValueError` where there is no such address."""
+    resolve(value)
+    return value
+
+
+def proxy(value: str) -> str:
+    """An address or a network of proxies.  Raises `ValueError` where it is none, or everybody."""
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            f'expected an address or a network such as "10.0.0.1" or "10.0.0.0/24", got'
+            f" {shown(value)}"
+        ) from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{shown(value)} is everybody: name the proxies")
     return value
 
 
@@ -146,17 +149,45 @@ class ServerConfig:
     """Where the server listens, keeps its data, and what it is called."""
 
     listen: Annotated[str, Check(listen_address)] = "127.0.0.1:8460"
-    """HOST:PORT; port 0 picks a free one.  Loopback only, for now."""
+    """HOST:PORT; port 0 picks a free one."""
     data_dir: Path | None = None
     """Where the databases are; by default the place for this user."""
     public_url: Annotated[str, Check(public_address)] | None = None
     """What people type; its host is allowed in requests."""
     allowed_hosts: tuple[Annotated[str, Check(host_header)], ...] = ()
     """Further names, on any port, that the Host header may hold."""
+    tls: Literal["auto", "off"] | None = None
+    """Whether connections are encrypted; by default they are where others can reach us."""
+    tls_cert: Path | None = None
+    """A certificate with its chain, instead of the one that "auto" makes."""
+    tls_key: Path | None = None
+    """Its key."""
+    trusted_proxies: tuple[Annotated[str, Check(proxy)], ...] = ()
+    """Whose word is taken for who asks, by which scheme and for which host."""
     max_connections: Annotated[int, Between(16, 1_000_000)] | None = None
     """Event streams at once; by default what the open files' limit leaves."""
     max_connections_per_address: Annotated[int, Between(1, 1_000_000)] | None = None
     """The same for one address; by default 64, and for loopback no limit."""
+
+    def faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Keys that do not agree, each with a sentence."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            yield ("tls_cert", "tls_key"), "tls_cert and tls_key are given together, or neither is"
+        if self.tls == "off" and self.tls_cert is not None:
+            yield ("tls", "tls_cert"), 'with tls = "off" there is no use for a certificate'
+        if self.tls == "off" and not self.trusted_proxies and not self.is_local():
+            sentence = (
+                f"{shown(self.listen)} can be reached by others, and passwords would be read on the"
+                ' way: leave tls out, or name the proxy that speaks TLS: trusted_proxies = ["IP"]'
+            )
+            yield ("tls", "listen"), sentence
+
+    def is_local(self) -> bool:
+        """Whether only this machine can reach where the server listens."""
+        try:
+            return all(is_loopback(address) for address in resolve(self.listen)[0])
+        except ValueError:  # it was resolved a moment ago, and is not now
+            return False
 
 
 MOST_PER_ADDRESS = 64
