@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from monitor.core.selectors import glob
-from monitor.model import Event, EventType
+from monitor.model import EventType
 
 ALL_HOSTS = ("*",)
 """The globs of whoever sees every host."""
@@ -238,21 +238,21 @@ def topic_right(topic: str) -> Right:
     return _TOPIC_RIGHTS.get(topic.partition(":")[0], Right.READ)
 
 
-def clearance(event: Event) -> Clearance:
-    """What seeing an event takes.
+def clearance(type_: EventType, data: Mapping[str, object]) -> Clearance:
+    """What seeing an event takes, or state that is shown as one.
 
     The audit trail is the administrators'; approvals are for those who may give them; what a
     console's session says is kept to those who see everything until sessions have owners.  A
     notice that names no host may speak of any, and is for those who see all.
     """
-    host = event.data.get("host")
+    host = data.get("host")
     name = host if isinstance(host, str) else None
-    if event.type is EventType.NOTICE:
-        is_audit = event.data.get("kind") == "audit"
+    if type_ is EventType.NOTICE:
+        is_audit = data.get("kind") == "audit"
         return Clearance(Right.ADMIN if is_audit else Right.READ, None)
-    if event.type is EventType.APPROVAL:
+    if type_ is EventType.APPROVAL:
         return Clearance(Right.OPERATE, name)
-    if event.type.value.startswith("terminal_"):
+    if type_.value.startswith("terminal_"):
         return Clearance(Right.ADMIN, None)
     return Clearance(Right.READ, name)
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from monitor.core.access import View
 from monitor.core.messages import Problem
 from monitor.model import Event, EventType
 from monitor.ports import EventLog
@@ -18,7 +19,7 @@ from monitor.stream.counters import Counters
 from monitor.stream.crowd import Crowd, Group, Write
 from monitor.stream.reader import Sink, SSEClient
 from monitor.stream.replay import Replay
-from monitor.stream.ring import Ring, Ringed, hears
+from monitor.stream.ring import Hearing, Ring, Ringed
 from monitor.stream.speech import Speech
 from monitor.stream.state import StateView
 from monitor.stream.wire import Block, Squeezer
@@ -50,8 +51,8 @@ class Delivery:
         self._state = state
         self._speech = speech
         self._squeezer = Squeezer()
-        self._owed: dict[tuple[str, int], tuple[int, list[Block]]] = {}
-        self._shared: dict[tuple[int, frozenset[str]], tuple[Block, int]] = {}
+        self._owed: dict[tuple[str, int, View], tuple[int, list[Block]]] = {}
+        self._shared: dict[tuple[int, Hearing], tuple[Block, int]] = {}
         self.replay = Replay(log, self._page, self._arrived, self.lose, self._failed)
         self.ring = Ring()
         self.crowd = Crowd()
@@ -100,34 +101,32 @@ class Delivery:
     ) -> list[tuple[Group, Block, Readers]]:
         """What is to be written to whom; readers of something large are behind from now on."""
         plan: list[tuple[Group, Block, Readers]] = []
-        due: dict[frozenset[str], Block | None] = {}
+        due: dict[Hearing, Block | None] = {}
         seen = self.version if since is None else since
         for group in self.crowd.groups():
-            topics = group.audience.topics
-            if topics not in due:
-                due[topics] = self._due(topics, events, since)
-            block = due[topics]
+            hearing = group.audience.hearing
+            if hearing not in due:
+                due[hearing] = self._due(hearing, events, since)
+            block = due[hearing]
             if block is None:
                 continue
             if len(block.plain) > PIECE_BYTES:
                 for client in tuple(group.writes):
                     self.crowd.fall_behind(client, position, seen)
                 continue
-            if any(hears(topics, event) for event in events):
+            if any(hearing.hears(event) for event in events):
                 group.told, group.told_at = self.position, self._now()
             plan.append((group, block, tuple(group.writes.items())))
         return plan
 
-    def _due(
-        self, topics: frozenset[str], events: Sequence[Ringed], since: int | None
-    ) -> Block | None:
-        """What readers of these topics get now, or none."""
+    def _due(self, hearing: Hearing, events: Sequence[Ringed], since: int | None) -> Block | None:
+        """What readers of a hearing get now, or none."""
         blocks: list[Block] = []
-        if said := b"".join([event.encoded for event in events if hears(topics, event)]):
+        if said := b"".join([event.encoded for event in events if hearing.hears(event)]):
             blocks.append(self.block(said))
         if since is not None:
-            for topic in sorted(topics):
-                blocks += self._changes(topic, since)[1]
+            for topic in sorted(hearing.topics):
+                blocks += self._changes(topic, since, hearing.view)[1]
         return Block.joined(blocks, self._squeezer) if blocks else None
 
     async def _write_all(self, group: Group, block: Block, readers: Readers) -> None:
@@ -175,7 +174,8 @@ class Delivery:
             elif client.position > self.position:
                 return  # where it has been, this server has not yet
             elif client.position < self.position:
-                block, client.position = self._events_after(client.position, client.topics)
+                hearing = client.audience.hearing
+                block, client.position = self._events_after(client.position, hearing)
                 self._queue(client, block)
             elif client.seen < self.version:
                 self._queue_state(client)
@@ -184,37 +184,37 @@ class Delivery:
             else:
                 self.crowd.go_live(client, client.sink.write, self._now(), self.position)
 
-    def _events_after(self, position: int, topics: frozenset[str]) -> tuple[Block, int]:
+    def _events_after(self, position: int, hearing: Hearing) -> tuple[Block, int]:
         """What the ring has for readers at a position: one block for all that stand there."""
-        known = self._shared.get((position, topics))
+        known = self._shared.get((position, hearing))
         if known is None:
-            events, at = self.ring.after(position, topics, PIECE_BYTES)
+            events, at = self.ring.after(position, hearing, PIECE_BYTES)
             known = self.block(b"".join([event.encoded for event in events])), at
             if len(self._shared) < MOST_SHARED:
-                self._shared[position, topics] = known
+                self._shared[position, hearing] = known
         return known
 
     def _queue_state(self, client: SSEClient) -> None:
         reached = self._state.version
         for topic in sorted(client.topics):
-            version, blocks = self._changes(topic, max(client.seen, 0))
+            version, blocks = self._changes(topic, max(client.seen, 0), client.audience.view)
             reached = min(reached, version)
             for block in blocks:
                 self._queue(client, block)
         client.seen = reached
 
-    def _changes(self, topic: str, seen: int) -> tuple[int, list[Block]]:
+    def _changes(self, topic: str, seen: int, view: View) -> tuple[int, list[Block]]:
         """What changed on a topic since a version; made once for all that saw the same."""
-        known = self._owed.get((topic, seen))
+        known = self._owed.get((topic, seen, view))
         if known is None:
             blocks = [
                 self.block(encoded)
-                for type_, data in self._state.changes(topic, seen)
+                for type_, data in self._state.changes(topic, seen, view)
                 if (encoded := self._speech.state(type_, data))
             ]
             known = self._state.version, blocks
             if len(self._owed) < MOST_SHARED:
-                self._owed[topic, seen] = known
+                self._owed[topic, seen, view] = known
         return known
 
     def _queue(self, client: SSEClient, block: Block) -> None:
@@ -230,16 +230,21 @@ class Delivery:
             piece = whole[:PIECE_BYTES]
         self._write(client, piece)
 
-    def _page(self, events: Sequence[Event]) -> Block:
-        """A page of the log as readers get it."""
-        return self.block(b"".join([self._speech.logged(event).encoded for event in events]))
+    def _page(self, events: Sequence[Event], hearing: Hearing) -> Block:
+        """A page of the log as readers of a hearing get it."""
+        return self.block(self.said(events, hearing))
 
-    def newest(self, topic: str) -> list[Block]:
+    def said(self, events: Sequence[Event], hearing: Hearing) -> bytes:
+        """Events of the log as readers of a hearing get them."""
+        found = (self._speech.logged(event) for event in events)
+        return b"".join([event.encoded for event in found if hearing.hears(event)])
+
+    def newest(self, topic: str, view: View) -> list[Block]:
         """A topic's whole state as it is now, shared by all who ask before it changes."""
-        known = self._owed.get((topic, 0))
+        known = self._owed.get((topic, 0, view))
         if known is not None and self._state.has_changed(topic, known[0]):
-            del self._owed[topic, 0]
-        return self._changes(topic, 0)[1]
+            del self._owed[topic, 0, view]
+        return self._changes(topic, 0, view)[1]
 
     def _arrived(self, client: SSEClient, page: Block, position: int) -> None:
         """A page of the log came for a reader that is further behind than the ring."""

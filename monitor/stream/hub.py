@@ -255,12 +255,15 @@ class EventPublisher:
             client.has_gap, client.gap_from = True, self._speech.position(client.position)
             client.position = position = self._delivery.position
             events = []
+        hearing = client.audience.hearing
         state = [
-            block.plain for topic in sorted(client.topics) for block in self._delivery.newest(topic)
+            block.plain
+            for topic in sorted(client.topics)
+            for block in self._delivery.newest(topic, hearing.view)
         ]
-        said = [self._speech.logged(event).encoded for event in events]
+        said = self._delivery.said(events, hearing)
         greeting = self._delivery.greeting(client)
-        return b"".join([greeting, *said, *state, self._speech.advance(position)])
+        return b"".join([greeting, said, *state, self._speech.advance(position)])
 
     def end(self, client: SSEClient, reason: str) -> None:
         """Say goodbye to a reader and end its stream: it was revoked, or replaced."""

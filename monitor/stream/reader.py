@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from monitor.core.access import EVERYTHING, View
+from monitor.stream.ring import Hearing
 from monitor.stream.wire import PLAIN, Wire
 
 MOST_UNREAD_BYTES = 64 * 1024
@@ -66,6 +68,13 @@ class Audience:
     topics: frozenset[str]
     wire: Wire = PLAIN
     heartbeat_events: bool = False
+    view: View = EVERYTHING
+    """What they may see, of what is on their topics."""
+
+    @property
+    def hearing(self) -> Hearing:
+        """What they get, in whatever form."""
+        return Hearing(self.topics, self.view)
 
 
 class SSEClient(asyncio.Protocol):

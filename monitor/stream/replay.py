@@ -14,7 +14,7 @@ from monitor.errors import MonitorError, Unavailable
 from monitor.model import Event
 from monitor.ports import EventLog, Gap
 from monitor.stream.reader import SSEClient
-from monitor.stream.ring import EVERYTHING
+from monitor.stream.ring import EVERYTHING, Hearing
 from monitor.stream.speech import logger
 from monitor.stream.wire import Block
 
@@ -42,14 +42,14 @@ def asked(topics: frozenset[str]) -> frozenset[str] | None:
 class Replay:
     """Readers that wait for a page.
 
-    `made` turns events into what readers get.  `arrived` is called with each page, `lost` where
-    the log has let go of what a reader was owed, `failed` where the log cannot be read.
+    `made` turns events into what readers of a hearing get.  `arrived` is called with each page,
+    `lost` where the log has let go of what a reader was owed, `failed` where it cannot be read.
     """
 
     def __init__(
         self,
         log: EventLog,
-        made: Callable[[Sequence[Event]], Block],
+        made: Callable[[Sequence[Event], Hearing], Block],
         arrived: Callable[[SSEClient, Block, int], None],
         lost: Callable[[SSEClient], None],
         failed: Callable[[SSEClient], None],
@@ -61,7 +61,7 @@ class Replay:
         self._failed = failed
         self._waiting: dict[SSEClient, None] = {}
         self._asked = asyncio.Event()
-        self._pages: dict[tuple[int, frozenset[str]], tuple[float, Page]] = {}
+        self._pages: dict[tuple[int, Hearing], tuple[float, Page]] = {}
 
     def ask(self, client: SSEClient) -> None:
         """A reader wants the page after its position."""
@@ -83,7 +83,7 @@ class Replay:
     async def _serve(self, client: SSEClient) -> None:
         after = client.position
         try:
-            page, position = await self._page(after, client.topics)
+            page, position = await self._page(after, client.audience.hearing)
         except Gap:
             outcome = partial(self._lost, client)
         except Unavailable as error:
@@ -102,16 +102,16 @@ class Replay:
         if client.position == after and not client.is_live:
             outcome()
 
-    async def _page(self, after: int, topics: frozenset[str]) -> Page:
+    async def _page(self, after: int, hearing: Hearing) -> Page:
         now = asyncio.get_running_loop().time()
-        known = self._pages.get((after, topics))
+        known = self._pages.get((after, hearing))
         if known is not None and now - known[0] < PAGE_SECONDS:
             return known[1]
-        events, position, _ = await self._log.read(after, asked(topics), PAGE_EVENTS)
-        page = self._made(events), position
+        events, position, _ = await self._log.read(after, asked(hearing.topics), PAGE_EVENTS)
+        page = self._made(events, hearing), position
         while len(self._pages) >= PAGES:
             del self._pages[next(iter(self._pages))]
-        self._pages[after, topics] = now, page
+        self._pages[after, hearing] = now, page
         return page
 
 

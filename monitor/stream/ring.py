@@ -6,6 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from monitor.core.access import EVERYTHING as SEES_ALL
+from monitor.core.access import Clearance, View
+
 MOST_EVENTS = 2_048
 """Events kept encoded."""
 
@@ -23,11 +26,20 @@ class Ringed:
     sequence: int
     topics: tuple[str, ...]
     encoded: bytes
+    clearance: Clearance
 
 
-def hears(topics: frozenset[str], event: Ringed) -> bool:
-    """Whether a reader of these topics gets an event."""
-    return EVERYTHING in topics or not topics.isdisjoint(event.topics)
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What readers listen to and what they may see: those of one hearing get the same events."""
+
+    topics: frozenset[str]
+    view: View = SEES_ALL
+
+    def hears(self, event: Ringed) -> bool:
+        """Whether they get an event: by its topics, and by what they may see."""
+        is_heard = EVERYTHING in self.topics or not self.topics.isdisjoint(event.topics)
+        return is_heard and self.view.admits(event.clearance)
 
 
 class Ring:
@@ -60,9 +72,7 @@ class Ring:
             self.begins_after = self._sequences[going - 1]
             del self._events[:going], self._sequences[:going]
 
-    def after(
-        self, position: int, topics: frozenset[str], most_bytes: int
-    ) -> tuple[list[Ringed], int]:
+    def after(self, position: int, hearing: Hearing, most_bytes: int) -> tuple[list[Ringed], int]:
         """What a reader at a position gets next, and the position that it is then at.
 
         Some `most_bytes` of it, and at least one event where there is one.  The position must
@@ -72,7 +82,7 @@ class Ring:
         size = 0
         index = bisect_right(self._sequences, position)
         for event in self._events[index:]:
-            if hears(topics, event):
+            if hearing.hears(event):
                 if found and size + len(event.encoded) > most_bytes:
                     return found, position
                 found.append(event)

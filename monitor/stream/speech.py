@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from monitor.core.access import clearance
 from monitor.core.events import (
     SSEEvent,
     document,
@@ -107,12 +108,13 @@ class Speech:
 
     def logged(self, event: Event) -> Ringed:
         """An event of the log; one that cannot be encoded must not end the tail for everybody."""
+        cleared = clearance(event.type, event.data)
         try:
             said = SSEEvent(event.type, _data(event), self.position(event.sequence)).to_sse_format()
         except InputError as error:
             logger.error("event %d was not sent: %s", event.sequence, error.detail)  # noqa: TRY400
-            return Ringed(event.sequence, event.topics, b"")
-        return Ringed(event.sequence, event.topics, said)
+            return Ringed(event.sequence, event.topics, b"", cleared)
+        return Ringed(event.sequence, event.topics, said, cleared)
 
     def _said(
         self,

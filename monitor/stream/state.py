@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from monitor.core.access import EVERYTHING, View, clearance
 from monitor.core.headline import HEADLINE_KEYS, headline
 from monitor.core.state import LiveState
 from monitor.errors import InputError
@@ -63,10 +64,10 @@ class StateView:
         if not shown:
             self._board.pop(topic, None)
 
-    def changes(self, topic: str, seen: int) -> Iterator[Said]:
-        """What changed on a topic since a version, in as few messages as the bounds allow."""
+    def changes(self, topic: str, seen: int, view: View = EVERYTHING) -> Iterator[Said]:
+        """What a view sees changed on a topic since a version, in as few messages as may be."""
         if topic == "fleet":
-            found = self._fleet(seen)
+            found = self._fleet(seen, view)
         elif topic.startswith(_HOST):
             found = self._host(topic.removeprefix(_HOST), seen)
         else:
@@ -74,7 +75,7 @@ class StateView:
         for data in found:
             yield EventType.METRIC_UPDATE, data
         for version, said in tuple(self._board.get(topic, {}).values()):
-            if version > seen:
+            if version > seen and view.admits(clearance(*said)):
                 yield said
 
     def has_changed(self, topic: str, seen: int) -> bool:
@@ -87,8 +88,11 @@ class StateView:
         board = self._board.get(topic)
         return board is not None and any(version > seen for version, _ in board.values())
 
-    def _fleet(self, seen: int) -> Iterator[dict[str, object]]:
-        changed = iter([host for host in self._live.hosts.values() if host.version > seen])
+    def _fleet(self, seen: int, view: View) -> Iterator[dict[str, object]]:
+        found = [host for host in self._live.hosts.values() if host.version > seen]
+        changed = iter(
+            found if view.sees_all_hosts else [host for host in found if view.sees(host.name)]
+        )
         while some := list(islice(changed, MOST_HOSTS)):
             yield {
                 "at": max(host.at for host in some),

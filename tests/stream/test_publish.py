@@ -14,6 +14,7 @@ from monitor.model import Event, EventType
 from monitor.stream import delivery
 from monitor.stream import hub as hub_module
 from monitor.stream.hub import EventPublisher
+from monitor.stream.ring import Hearing
 from tests.frames import frame
 from tests.stream.test_hub import Reader, Stand, read, stand
 
@@ -259,9 +260,9 @@ async def test_a_page_of_the_log_is_made_once_for_readers_at_one_position(
     made: list[int] = []
     original = stand.hub._delivery._page
 
-    def counted(events: list[Event]) -> object:
+    def counted(events: list[Event], hearing: Hearing) -> object:
         made.append(len(events))
-        return original(events)
+        return original(events, hearing)
 
     monkeypatch.setattr(stand.hub._delivery.replay, "_made", counted)
     readers = [await read(stand, "log", after=f"{stand.log.epoch}-0") for _ in range(20)]
