@@ -8,6 +8,7 @@ one would be open again, or closed to everybody.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,14 @@ from monitor.access.audit import Actor, Audit
 from monitor.access.credentials import SESSION_PREFIX, make
 from monitor.access.directory import Directory, key_of
 from monitor.access.passwords import Passwords, require_good
-from monitor.access.records import Account, Record, Session, account_name, encoded
+from monitor.access.records import (
+    Account,
+    Record,
+    Session,
+    account_name,
+    encoded,
+    require_globs,
+)
 from monitor.core.access import ALL_HOSTS, Role
 from monitor.errors import InputError, NotFound, Unavailable, excerpt
 from monitor.ports import Conflict, Registry
@@ -63,16 +71,10 @@ class Records:
 
     async def delete(self, record: Record) -> None:
         """Remove a record; one that is gone is as good."""
-        await self._registry.delete(key_of(record))
-        self.directory.forget(key_of(record))
-
-    async def refresh(self, key: str) -> None:
-        """Look again at a record that somebody else has changed."""
-        entry = await self._registry.get(key)
-        if entry is None:
-            self.directory.forget(key)
-        else:
-            self.directory.take(entry)
+        key = key_of(record)
+        known = self.directory.revision(key)
+        await self._registry.delete(key)
+        self.directory.forget(key, known)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -120,6 +122,7 @@ class Accounts:
     ) -> Account:
         """A new account.  Raises `InputError`: a bad name or password, a name that is taken."""
         name = account_name(name)
+        require_globs(hosts)
         require_good(password, name)
         if len(self._directory.accounts) >= MOST_ACCOUNTS:
             detail = "there are as many accounts as there may be"
@@ -149,7 +152,7 @@ class Accounts:
             account = self.found(name)
             if role is not Role.ADMIN:
                 self._require_another_admin(account)
-            await self._records.update(msgspec.structs.replace(account, role=role))
+            await self._update(msgspec.structs.replace(account, role=role))
         await self._audit.record(actor, "account.role", account.name, role=role.value)
 
     async def delete(self, actor: Actor, name: str) -> None:
@@ -169,12 +172,10 @@ class Accounts:
         require_good(password, account.name)
         hashed = await self._passwords.hashed(password)
         account = self.found(name)
-        changed = msgspec.structs.replace(account, password=hashed, changed=self._clock())
-        try:
-            await self._records.update(changed)
-        except Conflict:
-            detail = "somebody else changed this account just now; look, and try again"
-            raise InputError(detail, code="changed_meanwhile", status=409) from None
+        now = max(self._clock(), math.nextafter(account.changed, math.inf))
+        await self._update(
+            msgspec.structs.replace(account, password=hashed, changed=now, kept=keep or "")
+        )
         await self._end(account.name, keep)
         await self._audit.record(actor, "account.password", account.name)
 
@@ -202,6 +203,9 @@ class Accounts:
         is_right = await self._passwords.is_right(password, account.password if account else None)
         if account is None or not is_right:
             return None
+        today = self._directory.accounts.get(account.name)
+        if today is None or today.changed != account.changed:
+            return None  # it got another password while this one was compared
         now = self._clock()
         credential = make(SESSION_PREFIX)
         session = Session(
@@ -210,6 +214,7 @@ class Accounts:
             account=account.name,
             created=now,
             expires=now + (REMEMBERED_SECONDS if remember else SESSION_SECONDS),
+            proven=account.changed,
             remembered=remember,
             address=address,
             agent=excerpt(agent[:AGENT_CHARACTERS]),
@@ -249,6 +254,13 @@ class Accounts:
         ended = await self._end(name, keep)
         await self._audit.record(actor, "session.end_others", name, sessions=ended)
         return ended
+
+    async def _update(self, account: Account) -> None:
+        try:
+            await self._records.update(account)
+        except Conflict:
+            detail = "somebody else changed this account just now; look, and try again"
+            raise InputError(detail, code="changed_meanwhile", status=409) from None
 
     async def _end(self, name: str, keep: str | None = None) -> int:
         going = [

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 import msgspec
@@ -41,6 +42,9 @@ from monitor.ports import Deleted, Entry, Registry, Synced
 AGAIN_SECONDS = 1.0
 """How long a registry that cannot be read is left alone."""
 
+MOST_GONE = 1_024
+"""Keys whose end is remembered, so that a page that was read before it brings nothing back."""
+
 logger = logging.getLogger("monitor.access")
 
 
@@ -50,6 +54,8 @@ class Directory:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._revisions: dict[str, int] = {}
+        self._gone: OrderedDict[str, int] = OrderedDict()
+        self._account_keys: set[str] = set()
         self.accounts: dict[str, Account] = {}
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Token] = {}
@@ -59,11 +65,8 @@ class Directory:
     # Following the registry
 
     async def load(self) -> None:
-        """Take in what is there now, once."""
-        for key in await self._registry.keys(PREFIX):
-            entry = await self._registry.get(key)
-            if entry is not None:
-                self.take(entry)
+        """Take in what is there now, and let go of what is not, once."""
+        await self._watch(once=True)
 
     async def follow(self) -> None:
         """Take in what changes, until cancelled or the registry closes."""
@@ -76,41 +79,71 @@ class Directory:
             else:
                 return
 
-    async def _watch(self) -> None:
-        before = set(self._revisions)
-        async for change in self._registry.watch(PREFIX):
-            match change:
-                case Entry():
-                    before.discard(change.key)
-                    self.take(change)
-                case Deleted():
-                    self.forget(change.key, change.revision)
-                case Synced():
-                    # What went while nobody watched.
-                    for key in before:
-                        self.forget(key)
+    async def _watch(self, *, once: bool = False) -> None:
+        before = dict(self._revisions)
+        changes = self._registry.watch(PREFIX)
+        try:
+            async for change in changes:
+                match change:
+                    case Entry():
+                        before.pop(change.key, None)
+                        self.take(change)
+                    case Deleted():
+                        self.forget(change.key, change.revision)
+                        if self.revision(change.key):
+                            # Who missed much is not told since when a key is gone.
+                            await self.look_again(change.key)
+                    case Synced():
+                        # What went while nobody watched.
+                        for key, revision in before.items():
+                            self.forget(key, revision)
+                        before.clear()
+                        if once:
+                            return
+        finally:
+            if isinstance(changes, AsyncGenerator):
+                await changes.aclose()
+
+    async def look_again(self, key: str) -> None:
+        """Take in what a key is now: somebody else has changed it."""
+        known = self.revision(key)
+        entry = await self._registry.get(key)
+        if entry is None:
+            self.forget(key, known)
+        else:
+            self.take(entry)
 
     def take(self, entry: Entry) -> None:
         """A key has this value now; an older one than is known is passed over."""
-        if entry.revision <= self.revision(entry.key):
+        key = entry.key
+        if entry.revision <= max(self.revision(key), self._gone.get(key, 0)):
             return
+        self._gone.pop(key, None)
         try:
-            self._put(entry.key, entry.value)
-        except (msgspec.MsgspecError, ValueError):
-            logger.error("the record %s gives nobody access: it cannot be read", entry.key)  # noqa: TRY400
-            self._drop(entry.key)
-        self._revisions[entry.key] = entry.revision
+            self._put(key, entry.value)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            logger.error("the record %s gives nobody access: it cannot be read", key)  # noqa: TRY400
+            self._drop(key)
+        self._revisions[key] = entry.revision
+        if key.startswith(ACCOUNTS):
+            self._account_keys.add(key)
         self._tell()
 
     def learn(self, key: str, value: bytes, revision: int) -> None:
         """What this process itself has written."""
         self.take(Entry(key, value, revision))
 
-    def forget(self, key: str, revision: int = 0) -> None:
-        """A key is gone, since this revision where that is known."""
-        if revision and revision < self._revisions.get(key, 0):
+    def forget(self, key: str, revision: int) -> None:
+        """A key is gone, with every value that it had up to this revision; a newer one stays."""
+        known = self.revision(key)
+        if revision < known:
             return
-        if self._revisions.pop(key, None) is not None:
+        self._gone[key] = max(revision, self._gone.pop(key, 0))
+        while len(self._gone) > MOST_GONE:
+            self._gone.popitem(last=False)
+        if known:
+            del self._revisions[key]
+            self._account_keys.discard(key)
             self._drop(key)
             self._tell()
 
@@ -140,7 +173,7 @@ class Directory:
     @property
     def has_account(self) -> bool:
         """Whether an account was made, also one that cannot be read: the server is not open."""
-        return any(key.startswith(ACCOUNTS) for key in self._revisions)
+        return bool(self._account_keys)
 
     @property
     def has_token(self) -> bool:
@@ -175,11 +208,13 @@ class Directory:
         if caller.kind is CallerKind.TOKEN:
             token = self.tokens.get(caller.credential)
             return _machine(token, now) if token else None
-        return caller
+        return None if caller.kind is CallerKind.OPEN and self.has_account else caller
 
     def _person(self, session: Session, now: float) -> Caller | None:
         account = self.accounts.get(session.account)
         if account is None or session.expires <= now or session.created < account.created:
+            return None
+        if session.proven != account.changed and session.id != account.kept:
             return None
         return Caller(
             CallerKind.PERSON, account.name, account.role.rights, account.hosts, session.id

@@ -14,6 +14,9 @@ WINDOW_SECONDS = 60.0
 MOST_KEYS = 10_000
 """Names and addresses that are remembered; the one that failed longest ago goes first."""
 
+KEY_CHARACTERS = 128
+"""What is remembered of one: more than any name or address has, whatever somebody sends."""
+
 
 class Failures:
     """Failures by key; times are monotonic seconds."""
@@ -27,7 +30,7 @@ class Failures:
 
     def add(self, keys: tuple[str, ...], now: float) -> None:
         """Somebody failed."""
-        for key in keys:
+        for key in (each[:KEY_CHARACTERS] for each in keys):
             failed = self._failed.setdefault(key, deque(maxlen=MOST_FAILURES))
             failed.append(now)
             self._failed.move_to_end(key)
@@ -36,10 +39,10 @@ class Failures:
 
     def forget(self, key: str) -> None:
         """Somebody came in."""
-        self._failed.pop(key, None)
+        self._failed.pop(key[:KEY_CHARACTERS], None)
 
     def _wait(self, key: str, now: float) -> float:
-        failed = self._failed.get(key)
+        failed = self._failed.get(key[:KEY_CHARACTERS])
         if failed is None or len(failed) < MOST_FAILURES:
             return 0.0
         return max(0.0, failed[0] + WINDOW_SECONDS - now)

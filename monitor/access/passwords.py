@@ -45,20 +45,20 @@ class Passwords:
 
     async def hashed(self, password: str) -> str:
         """The hash of a password, with its parameters and salt."""
-        return await self._apart(self._hasher.hash, password)
+        return await self._apart(self._hasher.hash, _bytes(password))
 
     async def is_right(self, password: str, kept: str | None) -> bool:
         """Whether this is the password whose hash was kept; as much work where none was."""
         if not self._nobodys:  # before either, so that the first answer tells nothing
             self._nobodys = await self.hashed("of an account that is not there")
-        found = await self._apart(self._verified, kept or self._nobodys, password)
+        found = await self._apart(self._verified, kept or self._nobodys, _bytes(password))
         return found and kept is not None
 
     def is_old(self, kept: str) -> bool:
         """Whether a hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(kept)
 
-    async def _apart(self, work: Callable[..., _Result], *arguments: str) -> _Result:
+    async def _apart(self, work: Callable[..., _Result], *arguments: str | bytes) -> _Result:
         """Do a piece of work in a thread, in its turn.
 
         A thread cannot be cancelled, and its memory is what the turns bound: where the caller
@@ -76,7 +76,7 @@ class Passwords:
         working.add_done_callback(lambda _: self._turns.release())
         return await asyncio.shield(working)
 
-    def _verified(self, kept: str, password: str) -> bool:
+    def _verified(self, kept: str, password: bytes) -> bool:
         try:
             return self._hasher.verify(kept, password)
         except (VerificationError, InvalidHashError):
@@ -99,6 +99,11 @@ def require_good(password: str, name: str = "") -> str:
     if plain in _common() or len(set(plain)) < FEWEST_DIFFERENT:
         raise _weak("this password is among those that are tried first; choose another")
     return password
+
+
+def _bytes(password: str) -> bytes:
+    # What no password of ours can be is compared too, and is as much work.
+    return password.encode("utf-8", "surrogatepass")
 
 
 def _common() -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from monitor.core.access import ALL_HOSTS, Role, TokenKind
+from monitor.core.access import ALL_HOSTS, MOST_GLOBS, Role, TokenKind, is_glob
 from monitor.errors import InputError, excerpt
 
 PREFIX = "access/"
@@ -33,7 +33,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The argon2id hash, with its parameters."""
     created: float
     changed: float
-    """When the password was last set."""
+    """When the password was last set: sessions that proved another one hold no more."""
+    kept: str = ""
+    """The id of the session in which it was set, which goes on."""
     hosts: tuple[str, ...] = ALL_HOSTS
     """Globs of the hosts that it sees."""
 
@@ -46,6 +48,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     created: float
     expires: float
+    proven: float
+    """When the password that opened it had been set, by which it is known to be today's."""
     remembered: bool = False
     address: str = ""
     agent: str = ""
@@ -69,6 +73,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     uses: int | None = None
     """How often it may still be exchanged; none where that is not counted."""
     note: str = ""
+    heir: str = ""
+    """The id of the token that it was rotated to."""
 
 
 Record = Account | Session | Token
@@ -95,3 +101,10 @@ def account_name(text: str) -> str:
         )
         raise InputError(detail, code="bad_name", field="name")
     return text.lower()
+
+
+def require_globs(hosts: tuple[str, ...]) -> None:
+    """Raise `InputError` unless these are globs over host names, one at least."""
+    if not 1 <= len(hosts) <= MOST_GLOBS or not all(map(is_glob, hosts)):
+        detail = f'expected 1 to {MOST_GLOBS} globs over host names, such as "web-*"'
+        raise InputError(detail, code="bad_glob", field="hosts")

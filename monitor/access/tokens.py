@@ -6,6 +6,7 @@ record, which other processes see within half a second.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,18 +16,9 @@ from monitor.access.accounts import Records
 from monitor.access.audit import Actor, Audit
 from monitor.access.credentials import AGENT_PREFIX, OTHER_PREFIX, make
 from monitor.access.directory import key_of
-from monitor.access.records import Token
-from monitor.core.access import (
-    ALL_HOSTS,
-    MOST_GLOBS,
-    SCOPES,
-    Caller,
-    TokenKind,
-    is_glob,
-    is_host_name,
-    matches,
-)
-from monitor.errors import InputError, MonitorError, NotFound, excerpt
+from monitor.access.records import Token, require_globs
+from monitor.core.access import ALL_HOSTS, SCOPES, Caller, TokenKind, is_host_name, matches
+from monitor.errors import InputError, MonitorError, NotFound, Unavailable, excerpt
 from monitor.ports import Conflict
 
 MOST_TOKENS = 20_000
@@ -39,7 +31,7 @@ OVERLAP_SECONDS = 86_400.0
 """How long a token that was rotated still holds, unless somebody says otherwise."""
 
 MOST_TRIES = 20
-"""How often an exchange is tried again where others exchange the same token at the same time."""
+"""How often an exchange is tried again where another process changes the token meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +55,8 @@ class Tokens:
         self._directory = records.directory
         self._audit = audit
         self._clock = clock
+        self._using = asyncio.Lock()
+        self._enrolling: set[str] = set()
 
     async def create(self, actor: Actor, wish: Wish) -> tuple[str, Token]:
         """A new token: its text, shown once, and what is kept of it.  Raises `InputError`."""
@@ -100,16 +94,27 @@ class Tokens:
     async def rotate(
         self, actor: Actor, id_: str, overlap_seconds: float = OVERLAP_SECONDS
     ) -> tuple[str, Token]:
-        """Another token of the same rights; the old one holds for the overlap only."""
+        """Another token of the same rights; the old one holds for the overlap only.
+
+        An enrolment token ends at once, because its uses go over.  Raises `InputError` where it
+        was rotated before, or has expired.
+        """
         old = self.found(id_)
+        if old.heir in self._directory.tokens:
+            detail = f"it was rotated already; rotate {old.heir}, or delete that one first"
+            raise InputError(detail, code="rotated_already", field="token", status=409)
+        if old.expires is not None and old.expires <= self._clock():
+            detail = "it has expired; make another one"
+            raise InputError(detail, code="token_expired", field="token", status=409)
         wish = Wish(old.kind, old.hosts, old.scopes, old.labels, old.expires, old.uses, old.note)
         text, token = self._made(actor, wish)
         await self._records.create(token)
         until = self._clock() + overlap_seconds
         ends = until if old.expires is None else min(old.expires, until)
         try:
-            if overlap_seconds > 0:
-                await self._records.update(msgspec.structs.replace(old, expires=ends))
+            if overlap_seconds > 0 and old.kind is not TokenKind.ENROLL:
+                changed = msgspec.structs.replace(old, expires=ends, heir=token.id)
+                await self._records.update(changed)
             else:
                 await self._records.delete(old)
         except Conflict:
@@ -130,18 +135,17 @@ class Tokens:
         if not matches(caller.hosts, host):
             detail = f"this token enrols no host called {excerpt(host)}"
             raise MonitorError(detail, code="host_mismatch", field="host", status=403)
-        if self.of_host(host):
+        if self.of_host(host) or host in self._enrolling:
             detail = f"{excerpt(host)} has a token already; revoke that one first, or rotate it"
             raise InputError(detail, code="host_taken", field="host", status=409)
-        used = await self._use(caller)
-        wish = Wish(TokenKind.AGENT, (host,), labels=used.labels, note=f"enrolled by {used.id}")
-        text, token = self._made(actor, wish)
-        await self._records.create(token)
-        if self.of_host(host)[0].id != token.id:
-            # Two came for one name at the same time: the first record stays.
-            await self._records.delete(token)
-            detail = f"{excerpt(host)} was enrolled by somebody else just now"
-            raise InputError(detail, code="host_taken", field="host", status=409)
+        self._enrolling.add(host)
+        try:
+            used = await self._use(caller)
+            wish = Wish(TokenKind.AGENT, (host,), labels=used.labels, note=f"enrolled by {used.id}")
+            text, token = self._made(actor, wish)
+            await self._records.create(token)
+        finally:
+            self._enrolling.discard(host)
         await self._audit.record(actor, "token.enroll", token.id, host=host, by=used.id)
         return text
 
@@ -171,22 +175,26 @@ class Tokens:
 
     async def _use(self, caller: Caller) -> Token:
         """Take one use of an enrolment token, whoever else takes one at the same time."""
-        for _ in range(MOST_TRIES):
-            token = self._directory.tokens.get(caller.credential)
-            if token is None or (token.uses is not None and token.uses <= 0):
-                break
-            if token.uses is None:
-                return token
-            try:
-                await self._records.update(msgspec.structs.replace(token, uses=token.uses - 1))
-            except Conflict:
-                await self._records.refresh(key_of(token))
-            else:
-                return token
-        detail = "this enrolment token is used up; make another one"
-        raise MonitorError(detail, code="token_used_up", status=403)
+        async with self._using:
+            for _ in range(MOST_TRIES):
+                token = self._directory.tokens.get(caller.credential)
+                if token is None or (token.uses is not None and token.uses <= 0):
+                    detail = "this enrolment token is used up; make another one"
+                    raise MonitorError(detail, code="token_used_up", status=403)
+                if token.uses is None:
+                    return token
+                try:
+                    await self._records.update(msgspec.structs.replace(token, uses=token.uses - 1))
+                except Conflict:
+                    await self._directory.look_again(key_of(token))
+                else:
+                    return token
+        raise Unavailable("this token is changed by others just now", code="busy", retry_after=1)
 
     def _made(self, actor: Actor, wish: Wish) -> tuple[str, Token]:
+        if len(self._directory.tokens) >= MOST_TOKENS:
+            detail = "there are as many tokens as there may be"
+            raise InputError(detail, code="too_many_tokens", limit=MOST_TOKENS, status=409)
         prefix = AGENT_PREFIX if wish.kind is TokenKind.AGENT else OTHER_PREFIX
         credential = make(prefix)
         token = Token(
@@ -206,15 +214,11 @@ class Tokens:
 
     def _require(self, wish: Wish) -> None:
         """Raise `InputError` where a token cannot be what is wished."""
-        if len(self._directory.tokens) >= MOST_TOKENS:
-            detail = "there are as many tokens as there may be"
-            raise InputError(detail, code="too_many_tokens", limit=MOST_TOKENS, status=409)
         if wish.kind is TokenKind.AGENT:
             if len(wish.hosts) != 1 or not is_host_name(wish.hosts[0]):
                 raise InputError("an agent's token is for one host", code="bad_host", field="host")
-        elif not 1 <= len(wish.hosts) <= MOST_GLOBS or not all(map(is_glob, wish.hosts)):
-            detail = 'expected 1 to 64 globs over host names, such as "web-*"'
-            raise InputError(detail, code="bad_glob", field="hosts")
+        else:
+            require_globs(wish.hosts)
         if wish.kind is TokenKind.API and not (wish.scopes and set(wish.scopes) <= set(SCOPES)):
             detail = f"an API token has one or more of the scopes {', '.join(SCOPES)}"
             raise InputError(detail, code="bad_scope", field="scopes")

@@ -33,7 +33,7 @@ class Usage:
 
     def touch(self, id_: str, now: float) -> None:
         """A credential was used."""
-        if now - self._at.get(id_, 0) >= FINE_SECONDS:
+        if abs(now - self._at.get(id_, 0)) >= FINE_SECONDS:  # a clock may have been set back
             self._at[id_] = int(now)
             self._dirty.add(id_[0])
 
@@ -54,9 +54,13 @@ class Usage:
     async def save(self) -> None:
         """Write down what is new, and let go of what nobody has any more."""
         known = self._directory.sessions.keys() | self._directory.tokens.keys()
-        dirty, self._dirty = sorted(self._dirty), set()
         for id_ in self._at.keys() - known:
             del self._at[id_]
-        for bucket in dirty:
+        for bucket in sorted(self._dirty):
             found = {id_: at for id_, at in self._at.items() if id_[0] == bucket}
-            await self._registry.put(PREFIX + bucket, msgspec.json.encode(found))
+            self._dirty.discard(bucket)
+            try:
+                await self._registry.put(PREFIX + bucket, msgspec.json.encode(found))
+            except BaseException:
+                self._dirty.add(bucket)  # it is not written down: another time
+                raise

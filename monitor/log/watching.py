@@ -56,7 +56,8 @@ async def watch(source: Source, prefix: str) -> AsyncIterator[Entry | Synced | D
             if isinstance(row, Entry):
                 known.add(row.key)
                 yield row
-            elif row.key in known:
+            elif synced or row.key in known:
+                # Also of a key that came and went between two looks: its writer may know it.
                 known.discard(row.key)
                 yield row
         seen = page.searched
