@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from monitor import logs
+from monitor.access.office import Office
 from monitor.care import restore
 from monitor.collect import subjects
 from monitor.collect.runner import Runner
@@ -41,7 +42,9 @@ from monitor.web import assets, server
 from monitor.web.app import create_app
 from monitor.web.config import limits
 from monitor.web.connections import Connections
+from monitor.web.door import Door
 from monitor.web.listening import Listening, judge, listening
+from monitor.web.objects import Objects
 from monitor.web.services import Services
 
 TICK_SECONDS = 1.0
@@ -136,7 +139,7 @@ async def _until_the_end(
         await registry.close()
         raise
     checks = (("log.db", log.check), ("series.db", store.check))
-    application = Application(settings, log, registry, store, checks)
+    application = Application(settings, log, registry, store, checks, is_loopback=place.is_loopback)
     keep_the_loop_free()
     status = await application.run(listener)
     for number in STOPPING:
@@ -227,6 +230,8 @@ class Application:
         registry: Registry,
         store: SeriesStore,
         checks: Sequence[tuple[str, Check]] = (),
+        *,
+        is_loopback: bool = True,
     ) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
@@ -247,6 +252,8 @@ class Application:
         self._runner = Runner(
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
+        self._office = Office(registry, events, time.time)
+        self._door = Door(self._office, self._hub, time.time, is_loopback=is_loopback)
         most = limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._connections = Connections(most.most_connections)
         services = Services(
@@ -263,6 +270,8 @@ class Application:
             ),
             assets=assets.load(),
             connections=self._connections,
+            door=self._door,
+            objects=Objects(state, self._office),
             clock=time.time,
             ready=self._is_ready,
             host=host,
@@ -316,6 +325,7 @@ class Application:
             # Whoever started us may have us ignore the others: nohup, a shell's background job.
             if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self._ending.set)
+        await self._office.load()
         await self._roster.restore(time.time())
         await self._hub.start()
         tasks = [
@@ -323,6 +333,9 @@ class Application:
             asyncio.create_task(self._judge(), name="judge"),
             asyncio.create_task(self._keep(), name="keep"),
             asyncio.create_task(self._trim(), name="trim"),
+            asyncio.create_task(self._office.directory.follow(), name="directory"),
+            asyncio.create_task(self._office.keep(), name="office"),
+            asyncio.create_task(self._door.watch(), name="door"),
             asyncio.create_task(self._announce(server.url(listening)), name=ANNOUNCE),
         ]
         serving = asyncio.create_task(
@@ -352,6 +365,7 @@ class Application:
                 await self._roster.keep(at_the_end=True)
         except (Unavailable, Unknown) as error:
             self._log.warning("the roster was not kept", reason=str(error))
+        await self._office.tidy()
         await self._events.close()
         await self._registry.close()
         await self._store.close()

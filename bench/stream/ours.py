@@ -19,11 +19,13 @@ import msgspec
 
 from bench.stream import control, payloads
 from monitor import bootstrap
+from monitor.access.office import Office
 from monitor.core import messages
 from monitor.core.headline import HEADLINE_KEYS
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
+from monitor.log.memory_registry import MemoryRegistry
 from monitor.log.sqlite import open_log
 from monitor.model import Event, Frame, Schema
 from monitor.pipeline import Pipeline
@@ -33,6 +35,8 @@ from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
 from monitor.web.connections import Connections
+from monitor.web.door import Door
+from monitor.web.objects import Objects
 from monitor.web.services import Services
 
 
@@ -45,6 +49,8 @@ class Ours:
         self._log = log
         self.hub = EventPublisher(self._log, self._state, time.time)
         self._pipeline = Pipeline(self._state, self._store, self._log, self.hub.offer, time.time)
+        office = Office(MemoryRegistry(), self._log, time.time)
+        self.door = Door(office, self.hub, time.time)
         self.services = Services(
             state=self._state,
             store=self._store,
@@ -53,6 +59,8 @@ class Ours:
             intake=Intake(self._pipeline.accept_all, self._label, "web-00", time.time),
             assets=assets.load(),
             connections=Connections(),
+            door=self.door,
+            objects=Objects(self._state, office),
             clock=time.time,
             ready=lambda: True,
             host="web-00",

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from monitor.errors import InputError
+from monitor.core.access import OPEN, Caller
+from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import push
 from monitor.ingest.push import PushDocument
 from monitor.ingest.senders import Senders
@@ -70,15 +71,19 @@ class Intake:
         self._oldest = oldest
         self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def push(self, body: bytes) -> Receipt:
+    async def push(self, body: bytes, caller: Caller = OPEN) -> Receipt:
         """Take one push document in JSON.  On return it is as durable as the store is.
 
-        Raises `InputError`, and then nothing of it is stored: see `monitor.ingest.push`.  Of
+        Raises `MonitorError`, and then nothing of it is stored: 403 where the caller may not
+        write that host, else see `monitor.ingest.push`.  Of
         two pushes with one number that come at once, the second waits and is a repeat.
         """
         document = await self._apart(
             len(body) > LARGE_BYTES, push.parse, body, self.senders.known, self._clock()
         )
+        if not caller.writes(document.host):
+            detail = f"this token does not write the host {excerpt(document.host)}"
+            raise MonitorError(detail, code="host_mismatch", field="host", status=403)
         sender = self.senders.of(document)
         async with sender.lock:
             number = document.number
@@ -90,8 +95,8 @@ class Intake:
             many = len(columns.schema) > MANY_SERIES
             frames = await self._apart(many, sender.schemas.frames, document, columns)
             await self._accept(frames, document.snapshots)
-            if document.labels is not None:
-                await self._label(document.host, document.labels)
+            if document.labels is not None or caller.labels:
+                await self._label(document.host, {**(document.labels or {}), **caller.labels})
             if number is not None:
                 sender.accepted(number)
         self.outcomes["accepted"] += 1

@@ -8,9 +8,10 @@ import msgspec
 from quart import Response, request
 
 import monitor
+from monitor.core.access import Policy
 from monitor.core.catalog import metric
 from monitor.core.state import HostState
-from monitor.errors import NotFound, Unavailable, excerpt
+from monitor.errors import NotFound, Unavailable
 from monitor.model import Cell, SeriesKey
 from monitor.web import exposition
 from monitor.web.answers import (
@@ -30,6 +31,7 @@ from monitor.web.history import Histories
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.own_metrics import gathered
 from monitor.web.query import Query
+from monitor.web.routes import asking
 from monitor.web.services import Services
 from monitor.web.turns import Turns
 
@@ -53,7 +55,15 @@ class Api:
     def _table(self) -> tuple[Operation, ...]:
         host = Parameter("host", "A host's name.", place="path")
         return (
-            Operation("GET", "/healthz", "health", "Whether the server runs", self.health, Health),
+            Operation(
+                "GET",
+                "/healthz",
+                "health",
+                "Whether the server runs",
+                self.health,
+                Health,
+                policy=Policy.PUBLIC,
+            ),
             Operation(
                 "GET",
                 "/readyz",
@@ -62,6 +72,7 @@ class Api:
                 self.readiness,
                 Health,
                 problems=(503,),
+                policy=Policy.PUBLIC,
             ),
             Operation(
                 "GET",
@@ -70,8 +81,17 @@ class Api:
                 "This document",
                 self.openapi,
                 dict[str, Any],
+                policy=Policy.READ,
             ),
-            Operation("GET", "/api/v1/hosts", "hosts", "Every host", self.hosts, list[HostSummary]),
+            Operation(
+                "GET",
+                "/api/v1/hosts",
+                "hosts",
+                "Every host",
+                self.hosts,
+                list[HostSummary],
+                policy=Policy.READ,
+            ),
             Operation(
                 "GET",
                 "/api/v1/hosts/<host>",
@@ -81,6 +101,7 @@ class Api:
                 HostDetail,
                 (host,),
                 (404,),
+                policy=Policy.READ,
             ),
             Operation(
                 "GET",
@@ -91,6 +112,7 @@ class Api:
                 list[SeriesInfo],
                 (host,),
                 (404,),
+                policy=Policy.READ,
             ),
             Operation(
                 "GET",
@@ -101,6 +123,7 @@ class Api:
                 ProcessTable,
                 (host, Parameter("at", "Unix seconds, ISO 8601, or a time ago such as -10m.")),
                 (400, 404),
+                policy=Policy.READ,
             ),
             Operation(
                 "GET",
@@ -112,6 +135,7 @@ class Api:
                 PARAMETERS,
                 (400, 503),
                 also=("text/csv",),
+                policy=Policy.READ,
             ),
             Operation(
                 "GET",
@@ -122,6 +146,7 @@ class Api:
                 list[Marker],
                 (host, *RANGE),
                 (400, 404, 503),
+                policy=Policy.READ,
             ),
             Operation(
                 "GET",
@@ -137,6 +162,7 @@ class Api:
                     Parameter("follow", "0 for what is owed now, and an end.", schema="integer"),
                 ),
                 (400, 404, 406, 429, 503),
+                policy=Policy.READ,
             ),
             Operation(
                 "POST",
@@ -147,6 +173,7 @@ class Api:
                 PushAnswer,
                 problems=(400, 403, 408, 409, 413, 415, 503),
                 body=(NumberedPush, SimplePush),
+                policy=Policy.PUSH,
             ),
             Operation(
                 "GET",
@@ -155,6 +182,7 @@ class Api:
                 "What the server counts of itself, as Prometheus text",
                 self.metrics,
                 "text/plain",
+                policy=Policy.METRICS,
             ),
         )
 
@@ -182,8 +210,8 @@ class Api:
     async def hosts(self) -> Response:
         """Every host, by name."""
         Query(request.args, ())
-        known = self._services.state.hosts
-        return answer([_summary(known[name]) for name in sorted(known)])
+        known = self._services.objects.hosts(asking())
+        return answer([_summary(host) for host in sorted(known, key=lambda host: host.name)])
 
     async def host(self, host: str) -> Response:
         """One host with its newest values."""
@@ -210,10 +238,7 @@ class Api:
         return answer(ProcessTable(host, found.at, rows))
 
     def _found(self, host: str) -> HostState:
-        found = self._services.state.hosts.get(host)
-        if found is None:
-            raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
-        return found
+        return self._services.objects.host(asking(), host)
 
 
 def _summary(host: HostState) -> HostSummary:

@@ -1,28 +1,37 @@
-"""The application: routes, static files, errors and compression around them."""
+"""The application: routes and who may ask for each, static files, errors, compression.
+
+Every rule of the router and every path beside it has a policy; an application that has one
+without is not made.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 from collections.abc import Mapping
-from typing import cast
+from typing import Protocol, cast
+from urllib.parse import quote
 
 import structlog
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
-from monitor.errors import MonitorError
+from monitor.core.access import Policy
+from monitor.errors import MonitorError, StartError
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
 from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, LEAST_GZIP_BYTES, accepts_gzip
+from monitor.web.crosssite import SAFE_METHODS
+from monitor.web.door import Door, came_by_cookie
 from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.pages import Pages
-from monitor.web.problems import CONTENT_TYPE, Problem, of_error, of_status
+from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_status
 from monitor.web.push import PATH as PUSH_PATH
 from monitor.web.push import PushEndpoint
+from monitor.web.routes import Route
 from monitor.web.services import Services
 
 LONGEST_BODY_BYTES = 64 * 1024
@@ -45,51 +54,120 @@ def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     pages = Pages(services)
-    _add_routes(app, services, pages)
+    policies = _added(app, [*_routes(services), *pages.routes])
+    app.before_request(_Admission(services.door, policies).admit)
     faults = _Faults(pages)
     app.register_error_handler(MonitorError, faults.show_error)
     app.register_error_handler(HTTPException, faults.show_http_error)
     app.register_error_handler(Exception, faults.show_fault)
     app.after_request(_compress)
-    beside: dict[str, Application] = {
+    beside: dict[str, Beside] = {
         STREAM_PATH: StreamEndpoint(services),
         PUSH_PATH: PushEndpoint(services.intake),
     }
-    return Edge(_Routed(cast("Application", app), beside), allowed_hosts)
+    return Edge(_Routed(cast("Application", app), beside, services.door), allowed_hosts)
+
+
+class Beside(Protocol):
+    """What is served beside the framework: an ASGI application with a policy."""
+
+    @property
+    def policy(self) -> Policy:
+        """Who may ask."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
+        """Answer a request that has passed the door."""
+
+    async def refuse(
+        self, error: MonitorError, scope: Scope, receive: Receive, send: Send, /
+    ) -> None:
+        """Answer one that has not."""
 
 
 class _Routed:
     """The framework's application, and beside it, by path, what is not served by it."""
 
-    def __init__(self, application: Application, beside: Mapping[str, Application]) -> None:
+    def __init__(self, application: Application, beside: Mapping[str, Beside], door: Door) -> None:
         self._application = application
         self._beside = beside
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else ""
-        await self._beside.get(path, self._application)(scope, receive, send)
+        found = self._beside.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self._application(scope, receive, send)
+            return
+        try:
+            self._door.admit(scope, found.policy)
+        except MonitorError as error:
+            await found.refuse(error, scope, receive, send)
+        else:
+            await found(scope, receive, send)
 
 
-def _add_routes(app: Quart, services: Services, pages: Pages) -> None:
-    for operation in Api(services).operations:
-        if operation.handler is None:
-            continue  # served beside the framework
-        app.add_url_rule(
-            operation.rule, operation.name, operation.handler, methods=[operation.method]
+class _Admission:
+    """The door, as the framework asks it before each of its routes."""
+
+    def __init__(self, door: Door, policies: Mapping[str, Policy]) -> None:
+        self._door = door
+        self._policies = policies
+
+    async def admit(self) -> None:
+        """Raise where whoever asks may not."""
+        rule = request.url_rule
+        if rule is None:
+            return  # there is nothing there, for anybody
+        scope = cast("Scope", request.scope)
+        policy = self._policies[rule.endpoint]
+        caller = self._door.admit(scope, policy)
+        if policy is Policy.PUBLIC or request.method in SAFE_METHODS:
+            return
+        if came_by_cookie(scope) and request.mimetype != "application/json":
+            form = await request.form
+            self._door.require_form_token(caller, form.get("form_token"))
+
+
+def _added(app: Quart, routes: list[Route]) -> dict[str, Policy]:
+    """Add routes to the router; the policy of each of its endpoints.
+
+    Raises `StartError` where the router has a rule that none of them made.
+    """
+    policies: dict[str, Policy] = {}
+    for route in routes:
+        app.add_url_rule(route.rule, route.name, route.handler, methods=list(route.methods))
+        policies[route.name] = route.policy
+    for rule in app.url_map.iter_rules():
+        if not isinstance(policies.get(rule.endpoint), Policy):
+            raise StartError(f"the route {rule.rule} does not say who may ask for it")
+    return policies
+
+
+def _routes(services: Services) -> list[Route]:
+    """The API's routes and the static files."""
+    routes = [
+        Route(
+            operation.rule,
+            operation.name,
+            operation.handler,
+            operation.policy,
+            (operation.method,),
         )
-    for rule, page in pages.routes:
-        app.add_url_rule(rule, f"page {rule}", page, methods=["GET"])
+        for operation in Api(services).operations
+        if operation.handler is not None  # else it is served beside the framework
+    ]
 
     async def static(path: str) -> Response:
         found = services.assets.files.get(path)
         return _show(of_status(404)) if found is None else _served(found)
 
-    app.add_url_rule("/static/<path:path>", "static_file", static, methods=["GET"])
-
     async def favicon() -> Response:
         return await static("favicon.svg")
 
-    app.add_url_rule("/favicon.ico", "favicon", favicon, methods=["GET"])
+    return [
+        *routes,
+        Route("/static/<path:path>", "static_file", static, Policy.PUBLIC),
+        Route("/favicon.ico", "favicon", favicon, Policy.PUBLIC),
+    ]
 
 
 def _served(found: StaticFile) -> Response:
@@ -162,10 +240,20 @@ class _Faults:
         response = self._shown(problem)
         if problem.status == 503:
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        if problem.status == 401:
+            response.headers.update(CHALLENGE)
         return response
 
     def _shown(self, problem: Problem) -> Response:
         is_page = not request.path.startswith(("/api/", "/static/"))
         if is_page and "text/html" in request.headers.get("Accept", ""):
+            if problem.code == "auth_required" and request.method in SAFE_METHODS:
+                return redirected("/login", request.full_path.removesuffix("?"))
             return self._pages.problem(problem)
         return _show(problem)
+
+
+def redirected(to: str, after: str = "") -> Response:
+    """See there; with `after`, an address of ours to go on to from there."""
+    where = f"{to}?next={quote(after, safe='/')}" if after and after != "/" else to
+    return Response(b"", status=303, headers={"Location": where, "Cache-Control": "no-store"})

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from werkzeug.datastructures import Headers, MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
+from monitor.core.access import Policy
 from monitor.errors import InputError, MonitorError, Unavailable
 from monitor.stream import topics
 from monitor.stream.reader import Audience, SSEClient
@@ -21,8 +22,9 @@ from monitor.stream.speech import BUSY_RETRY_MILLISECONDS, retry
 from monitor.stream.wire import PLAIN, Wire
 from monitor.web.asgi import Receive, Scope, Send, answer
 from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, accepts_gzip
+from monitor.web.door import caller_of
 from monitor.web.pages import is_browser
-from monitor.web.problems import CONTENT_TYPE, of_error, of_status
+from monitor.web.problems import CHALLENGE, CONTENT_TYPE, of_error, of_status
 from monitor.web.query import Query
 from monitor.web.room import Room
 from monitor.web.services import Services
@@ -54,6 +56,8 @@ class _Asked:
 
 class StreamEndpoint:
     """An ASGI application that opens streams."""
+
+    policy = Policy.READ
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -89,7 +93,8 @@ class StreamEndpoint:
         """What a request wants.  Raises where it cannot have that."""
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         query = Query(MultiDict(pairs), _PARAMETERS)
-        accepted = topics.parse(query.text("topics"), self._services.state.hosts)
+        view = caller_of(scope).view
+        accepted = topics.parse(query.text("topics"), self._services.state.hosts, view)
         _require_acceptable(headers)
         heartbeat = query.text("heartbeat")
         if heartbeat not in {None, "comment", "event"}:
@@ -98,7 +103,7 @@ class StreamEndpoint:
         if position is not None:
             position = position[:LONGEST_POSITION_CHARACTERS]
         wire = Wire(gzip=accepts_gzip(headers), chunked=scope["http_version"] == "1.1")
-        audience = Audience(accepted, wire, heartbeat == "event")
+        audience = Audience(accepted, wire, heartbeat == "event", view)
         return _Asked(audience, position, query.flag("follow", default=True))
 
     async def _stream(self, asked: _Asked, scope: Scope, send: Send) -> None:
@@ -118,6 +123,7 @@ class StreamEndpoint:
             if transport is not None:
                 is_attached = True  # and from now on it is the hub that says when it has gone
                 services.hub.attach(client, transport)
+                services.door.hold(caller_of(scope), client)
         finally:
             if not is_attached:
                 self._room.leave(address)
@@ -132,7 +138,8 @@ class StreamEndpoint:
         """One complete response with what is owed now; a few are made at a time."""
         hub, gzipped = self._services.hub, asked.audience.wire.gzip
         async with self._answering:
-            client = await hub.subscribe(asked.audience.topics, None, asked.position)
+            audience = asked.audience
+            client = await hub.subscribe(audience.topics, None, asked.position, audience)
             body = await hub.once(client)
             if gzipped and len(body) < LARGE_BYTES:
                 body = gzip.compress(body, GZIP_LEVEL, mtime=0)
@@ -143,6 +150,13 @@ class StreamEndpoint:
         hub.counters.writes_total += 1
         hub.counters.sent_bytes_total += len(body)
         await answer(send, 200, head, body)
+
+    async def refuse(
+        self, error: MonitorError, scope: Scope, _receive: Receive, send: Send
+    ) -> None:
+        """Answer a request that the door has refused."""
+        headers = Headers([(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]])
+        await self._refuse(error, scope, headers, send)
 
     async def _refuse(
         self, error: MonitorError, scope: Scope, headers: Headers, send: Send
@@ -159,6 +173,8 @@ class StreamEndpoint:
                 await answer(send, 200, _head(PLAIN), retry(BUSY_RETRY_MILLISECONDS))
                 return
             head |= {"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"}
+        elif error.status == 401:
+            head |= CHALLENGE
         is_head = scope["method"] == "HEAD"
         await answer(send, error.status, head, of_error(error).encoded(), head=is_head)
 

@@ -17,7 +17,7 @@ from quart import Response, request
 
 from monitor.core.markers import beginnings
 from monitor.core.series import bucket_plan
-from monitor.errors import InputError, NotFound, excerpt
+from monitor.errors import InputError, excerpt
 from monitor.model import key
 from monitor.ports import Buckets
 from monitor.web import spreadsheet
@@ -25,6 +25,7 @@ from monitor.web.answers import Marker
 from monitor.web.asked import DEFAULT_RANGE_SECONDS, RANGE, Asked, file_name, judged
 from monitor.web.lines import Line, as_csv, as_json, drawn
 from monitor.web.query import Query
+from monitor.web.routes import asking
 from monitor.web.services import Services
 from monitor.web.turns import Turns
 
@@ -97,19 +98,17 @@ class Histories:
         """When a host booted, and when this server started, within a range of time."""
         query = Query(request.args, [parameter.name for parameter in RANGE])
         start, end = query.span(self._services.clock(), DEFAULT_RANGE_SECONDS)
-        if host not in self._services.state.hosts:
-            raise NotFound(f"there is no host {excerpt(host)}", code="unknown_host", field="host")
+        self._services.objects.host(asking(), host)
         async with self._turns.deadline(), self._turns.taken():
             markers = await markers_of(self._services, host, start, end)
         return Response(_encoder.encode(markers), content_type="application/json")
 
     def _hosts(self, asked: Asked) -> list[str]:
         """The hosts that a query is about: those named, those that match, or those that do both."""
-        known = self._services.state.hosts
+        caller, objects = asking(), self._services.objects
         for host in asked.hosts:
-            if host not in known:
-                detail = f"there is no host {excerpt(host)}"
-                raise InputError(detail, code="unknown_host", field="host")
+            objects.asked_host(caller, host)
+        known = {host.name: host for host in objects.hosts(caller)}
         hosts = asked.hosts or sorted(known)
         if asked.match is None:
             return hosts

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from quart import Response
 
+from monitor.core.access import Policy
 from monitor.web.problems import CONTENT_TYPE, Problem
 
 Handler = Callable[..., Awaitable[Response]]
@@ -56,6 +57,8 @@ class Operation:
     problems: tuple[int, ...] = ()
     body: tuple[type[msgspec.Struct], ...] = ()
     also: tuple[str, ...] = ()
+    policy: Policy = field(kw_only=True)
+    """Who may ask; on purpose without a default."""
 
 
 def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -76,7 +79,10 @@ def document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -85,7 +91,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     for media_type in operation.also:
         content |= _content(media_type)
     answers: dict[str, Any] = {"200": {"description": "What was asked for.", "content": content}}
-    for status in (*operation.problems, 421):
+    guarded = (401, 403, 429) if operation.policy is not Policy.PUBLIC else ()
+    for status in sorted({*operation.problems, *guarded, 421}):
         (schema,), _ = msgspec.json.schema_components([Problem], ref_template=_REF)
         answers[str(status)] = {
             "description": "Why not.",
@@ -97,6 +104,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": answers,
     }
+    described["security"] = [] if operation.policy is Policy.PUBLIC else [{"token": []}]
     if operation.body:
         forms, _ = msgspec.json.schema_components(operation.body, ref_template=_REF)
         taken = {"application/json": {"schema": {"anyOf": list(forms)}}}

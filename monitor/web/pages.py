@@ -11,17 +11,17 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, request
 from werkzeug.datastructures import Headers
 
+from monitor.core.access import Policy
 from monitor.core.events import position_text
 from monitor.core.series import Floats
 from monitor.core.state import HostState
-from monitor.errors import NotFound, excerpt
 from monitor.ports import StoreWarning
 from monitor.web import charts
 from monitor.web.assets import Assets
@@ -32,6 +32,7 @@ from monitor.web.problems import Problem
 from monitor.web.rangebar import live_bar, range_bar
 from monitor.web.rangecharts import draw_range
 from monitor.web.ranges import Range, asked
+from monitor.web.routes import Route, asking
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
 from monitor.web.turns import Turns
@@ -99,16 +100,17 @@ class Pages:
         self._services = services
         self._templates = environment(services)
         self._turns = Turns()
-        self.routes: tuple[tuple[str, Callable[..., Awaitable[Response]]], ...] = (
-            ("/", self.fleet),
-            ("/hosts/<name>", self.host),
+        self.routes = (
+            Route("/", "page_fleet", self.fleet, Policy.READ),
+            Route("/hosts/<name>", "page_host", self.host, Policy.READ),
         )
         """Every page and where it stands."""
 
     async def fleet(self) -> Response:
         """Every host on one page; a range in its address is what its links lead to."""
         around = await self._around()
-        hosts = [frozen(host) for host in self._services.state.hosts.values()]
+        seen = self._services.objects.hosts(asking())
+        hosts = [frozen(host) for host in seen]
         as_text = wants_text(dict(request.headers))
         sparks = {} if as_text else await self._sparks(hosts, around.now)
         body = await asyncio.to_thread(self._fleet_body, hosts, sparks, around, as_text)
@@ -118,9 +120,7 @@ class Pages:
         """One host's page.  Raises `NotFound` for a host that nobody knows."""
         around = await self._around()
         now = around.now
-        state = self._services.state.hosts.get(name)
-        if state is None:
-            raise NotFound(f"no host is called {excerpt(name)}", field="host")
+        state = self._services.objects.host(asking(), name)
         as_text = wants_text(dict(request.headers))
         wanted = asked(request.args, now)
         sort = request.args.get("sort", "")[:LONGEST_SORT]

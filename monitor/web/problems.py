@@ -13,8 +13,13 @@ from monitor.errors import MonitorError
 
 CONTENT_TYPE = "application/problem+json"
 
+CHALLENGE = {"www-authenticate": 'Bearer realm="monitor"'}
+"""What a 401 says beside its reason."""
+
 _CODES = {
     400: "bad_request",
+    401: "auth_required",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",

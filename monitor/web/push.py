@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from monitor.core.access import Policy
 from monitor.errors import InputError, MonitorError, Unavailable, excerpt
 from monitor.ingest.intake import Intake
 from monitor.web.answers import PushAnswer
 from monitor.web.asgi import Receive, Scope, Send, answer
-from monitor.web.problems import CONTENT_TYPE, of_error
+from monitor.web.door import caller_of
+from monitor.web.problems import CHALLENGE, CONTENT_TYPE, of_error
 
 PATH = "/api/v1/push"
 
@@ -59,6 +61,8 @@ class PushLimits:
 class PushEndpoint:
     """An ASGI application that takes pushes."""
 
+    policy = Policy.PUSH
+
     def __init__(self, intake: Intake, limits: PushLimits | None = None) -> None:
         self._intake = intake
         self._limits = limits or PushLimits()
@@ -84,6 +88,11 @@ class PushEndpoint:
         else:
             await answer(send, 200, {"content-type": _MEDIA_TYPE}, msgspec.json.encode(made))
 
+    async def refuse(self, error: MonitorError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the door has refused, whose body nobody has read."""
+        self._intake.outcomes[error.code] += 1
+        await _refuse(error, _Body(scope, receive, self._limits), send)
+
     async def _take(self, scope: Scope, body: _Body) -> PushAnswer:
         if scope["method"] != "POST":
             raise MonitorError("a push is sent by POST", code="method_not_allowed", status=405)
@@ -104,7 +113,7 @@ class PushEndpoint:
                 if self._held_bytes > self._limits.most_held_bytes:
                     detail = "too many large pushes come at once"
                     raise Unavailable(detail, limit=self._limits.most_held_bytes)
-            receipt = await self._intake.push(b"".join(pieces))
+            receipt = await self._intake.push(b"".join(pieces), caller_of(scope))
         finally:
             self._held_bytes -= sum(map(len, pieces))
         return PushAnswer(receipt.accepted, receipt.duplicate, receipt.seq)
@@ -162,7 +171,9 @@ async def _refuse(error: MonitorError, body: _Body, send: Send) -> None:
     """Answer with a problem, and end the connection where the body has not been read."""
     problem = of_error(error).encoded()
     headers = {"content-type": CONTENT_TYPE}
-    if error.status == 405:
+    if error.status == 401:
+        headers |= CHALLENGE
+    elif error.status == 405:
         headers["allow"] = "POST"
     elif error.status == 415:
         headers |= {"accept-encoding": "identity", "accept-post": _MEDIA_TYPE}

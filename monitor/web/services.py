@@ -12,6 +12,8 @@ from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
 from monitor.web.config import Limits
 from monitor.web.connections import MOST, Connections
+from monitor.web.door import Door
+from monitor.web.objects import Objects
 
 NO_LIMITS = Limits(most_connections=MOST)
 
@@ -27,6 +29,8 @@ class Services:
     intake: Intake
     assets: Assets
     connections: Connections
+    door: Door
+    objects: Objects
     clock: Callable[[], float]
     """Unix seconds."""
     ready: Callable[[], bool]

@@ -14,9 +14,11 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from monitor.access.office import Office
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
+from monitor.log.memory_registry import MemoryRegistry
 from monitor.model import Frame, HostStatus, Row, Schema, Snapshot
 from monitor.pipeline import Pipeline
 from monitor.store.memory import MemoryStore
@@ -24,6 +26,8 @@ from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
 from monitor.web.connections import Connections
+from monitor.web.door import Door
+from monitor.web.objects import Objects
 from monitor.web.services import Services
 
 
@@ -37,6 +41,8 @@ class Rig:
         self.log = MemoryLog()
         self.hub = EventPublisher(self.log, self.state, time.time)
         self.pipeline = Pipeline(self.state, self.store, self.log, self.hub.offer, time.time)
+        office = Office(MemoryRegistry(), self.log, time.time)
+        self.door = Door(office, self.hub, time.time)
         self.services = Services(
             state=self.state,
             store=self.store,
@@ -45,6 +51,8 @@ class Rig:
             intake=Intake(self.pipeline.accept_all, self._label, host, time.time),
             assets=assets.load(),
             connections=Connections(),
+            door=self.door,
+            objects=Objects(self.state, office),
             clock=time.time,
             ready=lambda: True,
             host=host,

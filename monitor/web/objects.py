@@ -1,0 +1,76 @@
+"""The one place where a request's objects are found: hosts, sessions, tokens.
+
+It says of what the caller may not see exactly what it says of what there is not, so that nobody
+learns what exists by asking for it.
+"""
+
+from __future__ import annotations
+
+from monitor.access.office import Office
+from monitor.access.records import Account, Session, Token
+from monitor.core.access import Caller, Right
+from monitor.core.state import HostState, LiveState
+from monitor.errors import InputError, NotFound, excerpt
+
+
+class Objects:
+    """What callers may see of the live state and of the office's records."""
+
+    def __init__(self, state: LiveState, office: Office) -> None:
+        self._state = state
+        self._office = office
+
+    def host(self, caller: Caller, name: str) -> HostState:
+        """A host in an address.  Raises `NotFound`."""
+        found = self._host(caller, name)
+        if found is None:
+            raise NotFound(_no_host(name), code="unknown_host", field="host")
+        return found
+
+    def asked_host(self, caller: Caller, name: str) -> HostState:
+        """A host in a query.  Raises `InputError`."""
+        found = self._host(caller, name)
+        if found is None:
+            raise InputError(_no_host(name), code="unknown_host", field="host")
+        return found
+
+    def hosts(self, caller: Caller) -> list[HostState]:
+        """Every host that is seen, in the order in which they came."""
+        known = self._state.hosts.values()
+        if caller.view.sees_all_hosts:
+            return list(known)
+        return [host for host in known if caller.sees(host.name)]
+
+    def session(self, caller: Caller, id_: str) -> Session:
+        """A session: one's own, or any for an administrator.  Raises `NotFound`."""
+        found = self._office.directory.sessions.get(id_)
+        if found is None or not _is_own(caller, found.account):
+            raise NotFound("there is no such session", code="unknown_session", field="session")
+        return found
+
+    def account(self, caller: Caller, name: str) -> Account:
+        """An account: one's own, or any for an administrator.  Raises `NotFound`."""
+        found = self._office.directory.accounts.get(name.lower())
+        if found is None or not _is_own(caller, found.name):
+            detail = f"there is no account {excerpt(name)}"
+            raise NotFound(detail, code="unknown_account", field="name")
+        return found
+
+    def token(self, caller: Caller, id_: str) -> Token:
+        """A token, for an administrator.  Raises `NotFound`."""
+        found = self._office.directory.tokens.get(id_)
+        if found is None or Right.ADMIN not in caller.rights:
+            raise NotFound("there is no such token", code="unknown_token", field="token")
+        return found
+
+    def _host(self, caller: Caller, name: str) -> HostState | None:
+        found = self._state.hosts.get(name)
+        return found if found is not None and caller.sees(name) else None
+
+
+def _no_host(name: str) -> str:
+    return f"there is no host {excerpt(name)}"
+
+
+def _is_own(caller: Caller, account: str) -> bool:
+    return Right.ADMIN in caller.rights or (caller.is_person and caller.name == account)
