@@ -12,16 +12,19 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from monitor import __version__
-from monitor.config import Settings, default_data_dir, find, load, render
+from monitor.commands.access import session, user
+from monitor.commands.places import data_dir, loaded, with_places
+from monitor.commands.tokens import token
+from monitor.config import Settings, render
 from monitor.core.quantity import format_about, format_about_bytes
-from monitor.errors import ConfigError, StartError
+from monitor.errors import ConfigError, MonitorError
 
 EXIT_CANNOT_START = 1
 EXIT_FOUND_WRONG = 1
@@ -30,8 +33,6 @@ EXIT_INTERRUPTED = 130
 
 ENDLESS_SECONDS = 30 * 86_400.0
 """Longer than any check of a file takes."""
-
-_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
 class _Commands(click.Group):
@@ -45,24 +46,11 @@ class _Commands(click.Group):
             for complaint in error.complaints:
                 click.echo(complaint, err=True)
             ctx.exit(EXIT_BAD_CONFIG)
-        except StartError as error:
+        except MonitorError as error:
             click.echo(error.detail, err=True)
             ctx.exit(EXIT_CANNOT_START)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
-
-
-def _with_places(command: _Command) -> _Command:
-    """The options that every command has: which configuration, and which data."""
-    config = click.option(
-        "--config",
-        "path",
-        type=click.Path(path_type=Path, readable=False),
-        metavar="FILE",
-        help="Configuration.",
-    )
-    data = click.option("--data", metavar="DIR", help="Where the data are kept.")
-    return config(data(command))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +60,7 @@ def main() -> None:
 
 
 @main.command()
-@_with_places
+@with_places
 @click.option("--listen", metavar="HOST:PORT", help="Address; port 0 picks a free one.")
 @click.option(
     "--accept-retention", is_flag=True, help="Let go, once, of history that retention holds back."
@@ -86,12 +74,12 @@ def serve(
     accept_retention: bool,
 ) -> None:
     """Serve the pages and the API, and watch this host."""
-    settings = _load(path, data, listen)
+    settings = loaded(path, data, listen)
     # Imported here, because `monitor config check` has no use for a web server, which takes
     # longer to import than a configuration to check.
     from monitor import bootstrap  # noqa: PLC0415
 
-    ctx.exit(bootstrap.serve(settings, _data_dir(settings), accept_retention=accept_retention))
+    ctx.exit(bootstrap.serve(settings, data_dir(settings), accept_retention=accept_retention))
 
 
 @main.group()
@@ -100,23 +88,26 @@ def config() -> None:
 
 
 @config.command()
-@_with_places
+@with_places
 def check(path: Path | None, data: str | None) -> None:
     """Check the configuration; print what holds and how long history lasts."""
-    settings = _load(path, data, None)
+    settings = loaded(path, data)
     click.echo(render(settings))
     click.echo(_retention(settings))
 
 
 main.add_command(check)
+main.add_command(user)
+main.add_command(session)
+main.add_command(token)
 
 
 @main.command()
-@_with_places
+@with_places
 @click.argument("target", metavar="DEST", type=click.Path(path_type=Path))
 def backup(path: Path | None, data: str | None, target: Path) -> None:
     """Write an archive of all data to DEST, whether or not the server runs."""
-    folder = _data_dir(_load(path, data, None))
+    folder = data_dir(loaded(path, data))
     from monitor.care.backup import backup as written  # noqa: PLC0415 - as in `serve`
 
     with _ended_by_a_signal():
@@ -127,11 +118,11 @@ def backup(path: Path | None, data: str | None, target: Path) -> None:
 
 
 @main.command()
-@_with_places
+@with_places
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 def restore(path: Path | None, data: str | None, source: Path) -> None:
     """Put a backup in the place of the data; the server must be stopped."""
-    folder = _data_dir(_load(path, data, None))
+    folder = data_dir(loaded(path, data))
     from monitor import bootstrap  # noqa: PLC0415 - as in `serve`
     from monitor.care.restore import restore as put_back  # noqa: PLC0415
 
@@ -144,7 +135,7 @@ def restore(path: Path | None, data: str | None, source: Path) -> None:
 
 
 @main.command()
-@_with_places
+@with_places
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.option("--full", is_flag=True, help="Check the files however long it takes.")
 @click.pass_context
@@ -152,11 +143,11 @@ def doctor(
     ctx: click.Context, path: Path | None, data: str | None, as_json: bool, full: bool
 ) -> None:
     """Explain the state of the data, and what to do; exit 1 where something is wrong."""
-    settings = _load(path, data, None)
+    settings = loaded(path, data)
     from monitor.care.doctor import examine  # noqa: PLC0415 - as in `serve`
 
     seconds = ENDLESS_SECONDS if full else None
-    report = examine(_data_dir(settings), settings.retention, time.time(), seconds)
+    report = examine(data_dir(settings), settings.retention, time.time(), seconds)
     if as_json:
         click.echo(json.dumps(report.document(), indent=2))
     else:
@@ -174,25 +165,12 @@ def _ended_by_a_signal() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _data_dir(settings: Settings) -> Path:
-    return settings.server.data_dir or default_data_dir()
-
-
-def _load(path: Path | None, data: str | None, listen: str | None) -> Settings:
-    """The settings, with what the command line says laid over the files."""
-    options = {("server", "listen"): ("--listen", listen), ("server", "data_dir"): ("--data", data)}
-    overrides = {
-        key: (option, value) for key, (option, value) in options.items() if value is not None
-    }
-    return load(find(path), overrides=overrides)
-
-
 def _retention(settings: Settings) -> str:
     """How long the history lasts for the fleet that there is."""
     # numpy comes with the store: see `serve`.
     from monitor import capacity  # noqa: PLC0415
 
-    return "\n".join(asyncio.run(capacity.history_lasts(settings, _data_dir(settings))))
+    return "\n".join(asyncio.run(capacity.history_lasts(settings, data_dir(settings))))
 
 
 if __name__ == "__main__":

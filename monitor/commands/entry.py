@@ -1,0 +1,103 @@
+"""Coming into the data directory for a command on accounts and tokens, beside a running server.
+
+What a command writes there must stay the server's: it is made for its owner alone, and root gives
+up its rights for those of whoever owns the data.  What a command needs is imported by then,
+because that one may not be allowed to read where this program is installed.  The server's lock is
+left to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import pwd
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from monitor.access.audit import Actor
+from monitor.access.office import Office
+from monitor.errors import StartError
+from monitor.log.sqlite import open_log
+from monitor.ports import Conflict, Unknown
+
+FILE = "log.db"
+"""What tells by its owner whose data they are; before it is there, the directory does."""
+
+PLACE = "command line"
+"""From where the audit trail says that something was done."""
+
+_Result = TypeVar("_Result")
+
+
+def inside(folder: Path, work: Callable[[Office, Actor], Awaitable[_Result]]) -> _Result:
+    """Do something with accounts and tokens; what it returned.
+
+    Raises a `MonitorError` with a sentence for the operator.
+    """
+    actor = Actor(_name(os.getuid()), PLACE)
+    _prepare(folder)
+    try:
+        return asyncio.run(_within(folder, lambda office: work(office, actor)))
+    except Conflict:
+        raise StartError("somebody else changed the same just now; look, and try again") from None
+    except Unknown as error:
+        detail = f"it is not known whether this was written ({error}); look before trying again"
+        raise StartError(detail) from None
+
+
+async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) -> _Result:
+    log, registry = await open_log(folder)
+    try:
+        office = Office(registry, log, time.time)
+        await office.load()
+        return await work(office)
+    finally:
+        await log.close()
+        await registry.close()
+
+
+def _prepare(folder: Path) -> None:
+    """Make the directory where it is missing, as the server does, and be its owner."""
+    os.umask(0o077)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / FILE
+        found = (file if file.exists() else folder).stat()
+    except OSError as error:
+        detail = f"cannot use the data directory {folder}{_whose(folder)}: {error.strerror}"
+        raise StartError(f"{detail}; pass --data") from None
+    if found.st_uid == os.geteuid():
+        return
+    if os.geteuid() != 0:
+        owner = _name(found.st_uid)
+        detail = f"the data in {folder} are {owner}'s: run this as sudo -u {owner} monitor …"
+        raise StartError(f"{detail}, or pass --data")
+    _become(found.st_uid, found.st_gid)
+
+
+def _whose(folder: Path) -> str:
+    """Whose a directory is, where it is another's and that can be seen."""
+    try:
+        owner = folder.stat().st_uid
+    except OSError:
+        return ""
+    return "" if owner == os.geteuid() else f", which is {_name(owner)}'s"
+
+
+def _become(user: int, group: int) -> None:
+    """Give up root's rights for good: what is made from now on is the server's to use."""
+    os.setgroups([])
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
