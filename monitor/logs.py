@@ -81,6 +81,9 @@ def configure(config: LoggingConfig, stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+    for name in ("httpcore2", "httpx2"):
+        # They tell whole URLs and headers, and those of webhooks and scrapes are secrets.
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     # A line that cannot be written is lost, rather than a traceback of many lines.
     logging.raiseExceptions = False
