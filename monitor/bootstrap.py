@@ -40,9 +40,10 @@ from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
-from monitor.web.config import limits
+from monitor.web.config import limits, parse_listen
 from monitor.web.connections import Connections
 from monitor.web.door import Door
+from monitor.web.forwarded import Proxies
 from monitor.web.listening import Listening, judge, listening
 from monitor.web.objects import Objects
 from monitor.web.services import Services
@@ -210,6 +211,8 @@ def _holder(lock: IO[str]) -> str:
 def allowed_hosts(settings: Settings) -> tuple[str, ...]:
     """The names under which this server may be asked for, loopback aside."""
     named = list(settings.server.allowed_hosts)
+    if (host := parse_listen(settings.server.listen)[0]) not in {"0.0.0.0", "::"}:
+        named.append(host)
     if settings.server.public_url:
         named.append(urlsplit(settings.server.public_url).hostname or "")
     return tuple(f"[{name}]" if ":" in name else name for name in named if name)
@@ -277,7 +280,12 @@ class Application:
             host=host,
             limits=most,
         )
-        self._web = create_app(services, allowed_hosts(settings))
+        proxies = Proxies.of(
+            settings.server.trusted_proxies,
+            settings.server.public_url,
+            lambda: self._door.is_open,
+        )
+        self._web = create_app(services, allowed_hosts(settings), proxies)
 
     async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Take a frame of this host, also where the log or the history cannot."""

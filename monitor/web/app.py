@@ -27,6 +27,7 @@ from monitor.web.door import Door, came_by_cookie
 from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
+from monitor.web.forwarded import Proxies
 from monitor.web.pages import Pages
 from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_status
 from monitor.web.push import PATH as PUSH_PATH
@@ -46,7 +47,9 @@ RETRY_AFTER_SECONDS = 5
 _COMPRESSED = frozenset({"text/html", "text/plain", "application/json", "image/svg+xml"})
 
 
-def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
+def create_app(
+    services: Services, allowed_hosts: tuple[str, ...] = (), proxies: Proxies | None = None
+) -> Edge:
     """The ASGI application, edge included.  Nothing is opened or started by it."""
     app = Quart("monitor", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY_BYTES
@@ -65,7 +68,7 @@ def create_app(services: Services, allowed_hosts: tuple[str, ...] = ()) -> Edge:
         STREAM_PATH: StreamEndpoint(services),
         PUSH_PATH: PushEndpoint(services.intake),
     }
-    return Edge(_Routed(cast("Application", app), beside, services.door), allowed_hosts)
+    return Edge(_Routed(cast("Application", app), beside, services.door), allowed_hosts, proxies)
 
 
 class Beside(Protocol):

@@ -14,30 +14,35 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN = frozenset({b"same-origin", b"none"})
 """What `Sec-Fetch-Site` says of our own pages, and of what a person asked for directly."""
 
-_PORTS = {"http": b":80", "https": b":443"}
+_PORTS = {b"http": b":80", b"https": b":443"}
 """Ports that an origin leaves out."""
 
 
-def is_foreign(method: str, scheme: str, headers: list[tuple[bytes, bytes]]) -> bool:
+def is_foreign(
+    method: str,
+    scheme: str,
+    headers: list[tuple[bytes, bytes]],
+    public_url: str | None = None,
+) -> bool:
     """Whether a request that may change something was made by another site's page.
 
-    `headers` are the request's, names in lower case; its one Host is what an origin is held
-    against.  A header that stands twice must be right both times.
+    `headers` are the request's, names in lower case; an origin is held against its one Host,
+    and against `public_url`, where pages come from when a proxy says nothing of itself.  A header
+    that stands twice must be right both times.
     """
     if method in SAFE_METHODS:
         return False
     sites = [value.strip().lower() for name, value in headers if name == b"sec-fetch-site"]
     if sites:
         return not _OWN.issuperset(sites)
-    own = {
-        _plain(scheme, scheme.encode() + b"://" + value)
-        for name, value in headers
-        if name == b"host"
-    }
-    origins = {_plain(scheme, value) for name, value in headers if name == b"origin"}
+    own = {_plain(scheme.encode() + b"://" + value) for name, value in headers if name == b"host"}
+    if public_url is not None:
+        own.add(_plain(public_url.encode()))
+    origins = {_plain(value) for name, value in headers if name == b"origin"}
     return not origins <= own
 
 
-def _plain(scheme: str, origin: bytes) -> bytes:
+def _plain(origin: bytes) -> bytes:
     """An origin in its one spelling."""
-    return origin.strip().lower().removesuffix(_PORTS.get(scheme, b":80"))
+    found = origin.strip().lower()
+    return found.removesuffix(_PORTS.get(found.partition(b":")[0], b":80"))

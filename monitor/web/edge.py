@@ -2,7 +2,10 @@
 
 It is plain ASGI around the application, so that nothing behind it can forget it: Host allow
 list, HTTP/1.1 only, limits on URL and headers, no body where none belongs, no change by another
-site's page, security headers on everything, one log line for every request that failed.
+site's page, security headers on everything, one log line for every request that failed.  What
+proxies say of a request is believed or taken off here, so that behind the edge a scope's client,
+scheme and Host are what they were at the outermost listed proxy; its ``monitor.peer`` is who
+really is at the other end of the connection.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import structlog
 from monitor.errors import excerpt
 from monitor.web.asgi import Application, Message, Receive, Scope, Send, answer
 from monitor.web.crosssite import is_foreign
+from monitor.web.forwarded import Proxies, is_forwarded
+from monitor.web.listening import FIRST_ACCOUNT
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
-from monitor.web.security import SECURITY_HEADERS
+from monitor.web.security import SECURITY_HEADERS, TRANSPORT_SECURITY
 
 LONGEST_URL_BYTES = 8 * 1024
 LONGEST_HEADERS_BYTES = 72 * 1024
@@ -37,9 +42,15 @@ class Edge:
     works; everything else must be named.
     """
 
-    def __init__(self, application: Application, allowed_hosts: Iterable[str]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        allowed_hosts: Iterable[str],
+        proxies: Proxies | None = None,
+    ) -> None:
         self._application = application
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._proxies = proxies or Proxies()
         self._log = structlog.stdlib.get_logger("monitor.web")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +70,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _completed(message.get("headers", ()))
+                message["headers"] = _completed(message.get("headers", ()), _is_lasting(scope))
             await send(message)
 
         problem, close = self._refusal(scope)
@@ -103,14 +114,38 @@ class Edge:
         if header_bytes > LONGEST_HEADERS_BYTES:
             detail = f"the headers have {header_bytes} bytes"
             return _limited(431, detail, LONGEST_HEADERS_BYTES), True
+        if (problem := self._believe(scope)) is not None:
+            return problem, True
+        headers = scope["headers"]
         if (problem := self._bad_host(headers)) is not None:
             return problem, False
         if scope["method"] not in METHODS:
             return of_status(405), True
-        if is_foreign(scope["method"], scope["scheme"], headers):
+        if is_foreign(scope["method"], scope["scheme"], headers, self._proxies.public_url):
             detail = "another site's page made this request; only our own pages may"
             return of_status(403, detail, "csrf"), True
         return _bad_body(scope["method"], headers)
+
+    def _believe(self, scope: Scope) -> Problem | None:
+        """Take what listed proxies say into the scope, and what all others say out of it.
+
+        While whoever connects is administrator there is no proxy to be believed: everybody
+        behind it would be.
+        """
+        peer = scope["client"]
+        scope["monitor.peer"] = peer
+        if self._proxies.is_open() and is_forwarded(scope["headers"]):
+            detail = (
+                "this request came through a proxy, and while there is no account everybody "
+                f"behind it would be administrator; make one first: {FIRST_ACCOUNT}"
+            )
+            return of_status(403, detail, "forwarded_while_open")
+        address = peer[0] if peer else ""
+        seen = self._proxies.seen(address, scope["scheme"], scope["headers"])
+        scope["headers"], scope["scheme"] = seen.headers, seen.scheme
+        if seen.address != address:
+            scope["client"] = (seen.address, 0)
+        return None
 
     def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:
         hosts = [value for name, value in headers if name == b"host"]
@@ -147,6 +182,18 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def _is_lasting(scope: Scope) -> bool:
+    """Whether browsers are to remember that a request's host speaks TLS.
+
+    Loopback names are everybody's, and behind an SSH tunnel they are another machine's.
+    """
+    if scope["scheme"] != "https":
+        return False
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    found = _HOST.fullmatch(host.decode("latin-1").lower())
+    return found is not None and not is_loopback(found[1])
+
+
 def _limited(status: int, detail: str, limit: int) -> Problem:
     plain = of_status(status, detail)
     return Problem(title=plain.title, status=status, detail=detail, code=plain.code, limit=limit)
@@ -163,13 +210,17 @@ def _bad_body(method: str, headers: list[tuple[bytes, bytes]]) -> tuple[Problem 
     return None, False
 
 
-def _completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _completed(
+    headers: Iterable[tuple[bytes, bytes]], is_lasting: bool = False
+) -> list[tuple[bytes, bytes]]:
     """A response's headers with ours added where they are missing."""
     found = [(bytes(name), bytes(value)) for name, value in headers]
     names = {name.lower() for name, _ in found}
     found += [(name, value) for name, value in SECURITY_HEADERS if name not in names]
     if b"cache-control" not in names:
         found.append((b"cache-control", b"no-store"))
+    if is_lasting:
+        found.append(TRANSPORT_SECURITY)
     return found
 
 

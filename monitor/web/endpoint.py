@@ -119,7 +119,7 @@ class StreamEndpoint:
             head = _head(asked.audience.wire)
             raw = [(name.encode(), value.encode()) for name, value in head.items()]
             await send({"type": "http.response.start", "status": 200, "headers": raw})
-            transport = services.connections.take_over(scope["client"], client)
+            transport = services.connections.take_over(scope["monitor.peer"], client)
             if transport is not None:
                 is_attached = True  # and from now on it is the hub that says when it has gone
                 services.hub.attach(client, transport)

@@ -16,3 +16,6 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+
+TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
+"""Over TLS: browsers speak nothing else to this name for a year.  Names below it are not ours."""

@@ -93,3 +93,19 @@ def test_our_own_page_may_push(running: Server) -> None:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         assert raw.send(running.url, request + body).status == 200
+
+
+@pytest.mark.parametrize(
+    ("public", "origin", "expected"),
+    [
+        ("https://mon.example.com", b"https://mon.example.com", False),
+        ("https://mon.example.com", b"https://MON.example.com:443", False),
+        ("https://Mon.example.com:8443", b"https://mon.example.com:8443", False),
+        ("https://mon.example.com", b"http://mon.example.com", True),
+        ("https://mon.example.com", b"https://mon.example.com:8443", True),
+        ("https://mon.example.com", b"https://evil.example", True),
+    ],
+)
+def test_the_public_address_is_our_own_too(public: str, origin: bytes, expected: bool) -> None:
+    headers = [HOST, (b"origin", origin)]
+    assert is_foreign("POST", "http", headers, public) is expected
