@@ -165,3 +165,16 @@ class SimplePush(msgspec.Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, float | None]
     agent: str | None = None
     labels: dict[str, str] | None = None
+
+
+class Enrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The host that wants a token of its own."""
+
+    host: str
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """A host's token: it is said here once, and kept nowhere."""
+
+    host: str
+    token: str

@@ -15,6 +15,8 @@ from monitor.errors import NotFound, Unavailable
 from monitor.model import Cell, SeriesKey
 from monitor.web import exposition
 from monitor.web.answers import (
+    Enrolled,
+    Enrolment,
     Health,
     History,
     HostDetail,
@@ -27,6 +29,7 @@ from monitor.web.answers import (
     SimplePush,
 )
 from monitor.web.asked import PARAMETERS, RANGE
+from monitor.web.enrolment import Enrolments
 from monitor.web.history import Histories
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.own_metrics import gathered
@@ -174,6 +177,18 @@ class Api:
                 problems=(400, 403, 408, 409, 413, 415, 503),
                 body=(NumberedPush, SimplePush),
                 policy=Policy.PUSH,
+            ),
+            Operation(
+                "POST",
+                "/api/v1/enroll",
+                "enroll",
+                "Exchange an enrolment token for a host's own",
+                Enrolments(self._services).enroll,
+                Enrolled,
+                problems=(400, 403, 409, 413, 415, 503),
+                body=(Enrolment,),
+                status=201,
+                policy=Policy.ENROLL,
             ),
             Operation(
                 "GET",

@@ -66,7 +66,7 @@ def create_app(
     app.after_request(_compress)
     beside: dict[str, Beside] = {
         STREAM_PATH: StreamEndpoint(services),
-        PUSH_PATH: PushEndpoint(services.intake),
+        PUSH_PATH: PushEndpoint(services.intake, services.door.report_refusal),
     }
     return Edge(_Routed(cast("Application", app), beside, services.door), allowed_hosts, proxies)
 
@@ -103,6 +103,7 @@ class _Routed:
         try:
             self._door.admit(scope, found.policy)
         except MonitorError as error:
+            await self._door.report_refusal(scope, error)
             await found.refuse(error, scope, receive, send)
         else:
             await found(scope, receive, send)
@@ -122,7 +123,11 @@ class _Admission:
             return  # there is nothing there, for anybody
         scope = cast("Scope", request.scope)
         policy = self._policies[rule.endpoint]
-        caller = self._door.admit(scope, policy)
+        try:
+            caller = self._door.admit(scope, policy)
+        except MonitorError as error:
+            await self._door.report_refusal(scope, error)
+            raise
         if policy is Policy.PUBLIC or request.method in SAFE_METHODS:
             return
         if came_by_cookie(scope) and request.mimetype != "application/json":

@@ -18,10 +18,11 @@ import secrets
 import time
 from collections.abc import Callable
 
+from monitor.access.audit import Actor
 from monitor.access.office import Office
 from monitor.core.access import NOBODY, OPEN, Caller, CallerKind, Policy, Right, TokenKind
 from monitor.core.rates import Rates
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, excerpt
 from monitor.stream.hub import EventPublisher
 from monitor.stream.reader import SSEClient
 from monitor.web.asgi import Scope
@@ -40,6 +41,9 @@ PUSHES_A_SECOND, PUSH_BURST = 100.0, 1_000.0
 
 REQUESTS_A_SECOND, REQUEST_BURST = 50.0, 400.0
 """Of one session or token, everything else.  A page takes a few."""
+
+REPORTS_A_SECOND, REPORT_BURST = 1 / 20, 5.0
+"""Refusals of one caller that get into the audit trail."""
 
 MOST_CALLERS = 20_000
 """Callers whose rates are remembered."""
@@ -78,6 +82,7 @@ class Door:
         self._held: dict[SSEClient, Caller] = {}
         self._key = secrets.token_bytes(32)
         self._pushes = Rates(PUSHES_A_SECOND, PUSH_BURST, MOST_CALLERS)
+        self._reports = Rates(REPORTS_A_SECOND, REPORT_BURST, MOST_CALLERS)
         self._requests = Rates(REQUESTS_A_SECOND, REQUEST_BURST, MOST_CALLERS)
         self.refused_total: dict[str, int] = {}
         """Refusals by code."""
@@ -96,13 +101,26 @@ class Door:
         for this; 429 where it came too often.
         """
         try:
-            caller = self._caller(scope, policy)
+            caller = scope[_CALLER] = self._caller(scope, policy)
             self._require(caller, policy)
         except MonitorError as error:
             self.refused_total[error.code] = self.refused_total.get(error.code, 0) + 1
             raise
-        scope[_CALLER] = caller
         return caller
+
+    async def report(self, caller: Caller, address: str, action: str, target: str) -> None:
+        """Leave in the audit trail that somebody was refused; a few times a minute each."""
+        if self._reports.take(caller.credential or address, time.monotonic()) > 0:
+            return
+        await self.office.audit.record(Actor(caller.said, address), action, target, "refused")
+
+    async def report_refusal(self, scope: Scope, error: MonitorError) -> None:
+        """The same of a request; only of somebody who is known, and may not."""
+        caller: Caller | None = scope.get(_CALLER)
+        if error.status == 403 and caller is not None and caller.credential:
+            client = scope.get("client")
+            target = f"{scope['method']} {excerpt(scope['path'])}"
+            await self.report(caller, str(client[0]) if client else "", error.code, target)
 
     def form_token(self, caller: Caller) -> str:
         """What a form of ours carries, and no other site's page can know."""

@@ -41,10 +41,11 @@ class Parameter:
 class Operation:
     """One route of the API.
 
-    `rule` is the route as the application writes it, `answer` the type of its 200 (a msgspec
-    type, or a media type's name for anything that is not JSON), `problems` the statuses of the
-    errors that it may answer, `body` the types of which it takes one as JSON, `also` the media
-    types in which it answers beside JSON.  Without a handler it is served beside the framework.
+    `rule` is the route as the application writes it, `answer` the type of its success, whose
+    status is `status` (a msgspec type, or a media type's name for anything that is not JSON),
+    `problems` the statuses of the errors that it may answer beside those of the door, `body` the
+    types of which it takes one as JSON, `also` the media types in which it answers beside JSON.
+    Without a handler it is served beside the framework.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Operation:
     problems: tuple[int, ...] = ()
     body: tuple[type[msgspec.Struct], ...] = ()
     also: tuple[str, ...] = ()
+    status: int = 200
     policy: Policy = field(kw_only=True)
     """Who may ask; on purpose without a default."""
 
@@ -90,7 +92,9 @@ def _described(operation: Operation) -> dict[str, Any]:
     content = _content(operation.answer)
     for media_type in operation.also:
         content |= _content(media_type)
-    answers: dict[str, Any] = {"200": {"description": "What was asked for.", "content": content}}
+    answers: dict[str, Any] = {
+        str(operation.status): {"description": "What was asked for.", "content": content}
+    }
     guarded = (401, 403, 429) if operation.policy is not Policy.PUBLIC else ()
     for status in sorted({*operation.problems, *guarded, 421}):
         (schema,), _ = msgspec.json.schema_components([Problem], ref_template=_REF)

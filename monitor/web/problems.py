@@ -13,8 +13,8 @@ from monitor.errors import MonitorError
 
 CONTENT_TYPE = "application/problem+json"
 
-CHALLENGE = {"www-authenticate": 'Bearer realm="monitor"'}
-"""What a 401 says beside its reason."""
+CHALLENGE = {"www-authenticate": 'Bearer realm="monitor"', "connection": "close"}
+"""What a 401 says beside its reason; a connection whose credential is none is not kept."""
 
 _CODES = {
     400: "bad_request",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -48,6 +49,9 @@ LONGEST_LENGTH_DIGITS = 16
 
 _MEDIA_TYPE = "application/json"
 
+Report = Callable[[Scope, MonitorError], Awaitable[None]]
+"""Is told of every push that is refused: some of it goes into the audit trail."""
+
 
 @dataclass(frozen=True, slots=True)
 class PushLimits:
@@ -63,8 +67,9 @@ class PushEndpoint:
 
     policy = Policy.PUSH
 
-    def __init__(self, intake: Intake, limits: PushLimits | None = None) -> None:
+    def __init__(self, intake: Intake, report: Report, limits: PushLimits | None = None) -> None:
         self._intake = intake
+        self._report = report
         self._limits = limits or PushLimits()
         self._held_bytes = 0
         self._log = structlog.stdlib.get_logger("monitor.web")
@@ -78,6 +83,7 @@ class PushEndpoint:
             self._intake.outcomes["left"] += 1
         except MonitorError as error:
             self._intake.outcomes[error.code] += 1
+            await self._report(scope, error)
             await _refuse(error, body, send)
         except Exception as error:  # noqa: BLE001 - see below
             # A store that fails is told to the caller as something that passes, which it is.

@@ -27,3 +27,9 @@ class Route:
 def asking() -> Caller:
     """Who makes the request that is being answered."""
     return caller_of(cast("Scope", request.scope))
+
+
+def address() -> str:
+    """The address from which that request comes, proxies of ours looked through."""
+    client = cast("Scope", request.scope).get("client")
+    return str(client[0]) if client else ""

@@ -183,6 +183,7 @@ def test_the_openapi_document_describes_every_route(running: Server) -> None:
         "/api/v1/history",
         "/api/v1/stream",
         "/api/v1/push",
+        "/api/v1/enroll",
         "/metrics",
         "/api/v1/openapi.json",
     } == set(document["paths"])

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.core.access import OPEN
 from monitor.errors import Unavailable
 from monitor.ingest.intake import Accept, Intake
 from monitor.model import SeriesKey
@@ -428,7 +429,8 @@ class Exchange:
         self._stalls = stalls
         self.sent: list[Any] = []
         headers = [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
-        self.scope = {"method": "POST", "query_string": b"", "headers": headers}
+        self.scope: dict[str, Any] = {"method": "POST", "query_string": b"", "headers": headers}
+        self.scope["monitor.caller"] = OPEN
 
     async def receive(self) -> Any:
         if self._stalls and not self._pieces:
@@ -450,7 +452,11 @@ def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
         """Labels go nowhere."""
 
     intake = Intake(accept, label, "hub", time.time)
-    return PushEndpoint(intake, PushLimits(**limits))  # type: ignore[arg-type]
+
+    async def report(_scope: object, _error: object) -> None:
+        """Nobody is told."""
+
+    return PushEndpoint(intake, report, PushLimits(**limits))  # type: ignore[arg-type]
 
 
 async def stored(_frames: object, _snapshots: object) -> None:
