@@ -22,6 +22,7 @@ from monitor.config.files import Complaint, Document
 from monitor.core.quantity import Between, Bytes, Ratio
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
+from monitor.outbound.guard import OutboundConfig
 from monitor.store.config import RetentionConfig
 from monitor.web.config import ServerConfig, is_loopback, parse_listen, resolve
 
@@ -67,7 +68,7 @@ def test_example_is_the_defaults(folder: Path) -> None:
     """It must be that the example loads, and that what it shows are the defaults."""
     found = load(EXAMPLE, cwd=folder)
     default = Settings()
-    rooms = ("server", "logging", "host", "collect", "retention")
+    rooms = ("server", "logging", "host", "collect", "retention", "outbound")
     assert {name: getattr(found, name) for name in rooms} == {
         name: getattr(default, name) for name in rooms
     }
@@ -85,6 +86,7 @@ def test_example_is_complete(folder: Path) -> None:
             ("host", HostConfig),
             ("collect", CollectConfig),
             ("retention", RetentionConfig),
+            ("outbound", OutboundConfig),
         )
         for key in written_keys(room).values()
     }

@@ -35,7 +35,10 @@ def loaded(path: Path | None, data: str | None, listen: str | None = None) -> Se
     overrides = {
         key: (option, value) for key, (option, value) in options.items() if value is not None
     }
-    return load(find(path), overrides=overrides)
+    settings = load(find(path), overrides=overrides)
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return settings
 
 
 def data_dir(settings: Settings) -> Path:

@@ -19,8 +19,10 @@ import pydantic
 
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config.files import Complaint, Document
+from monitor.config.secretfiles import secret_fields, spellings, take
 from monitor.core import quantity
 from monitor.core.quantity import Between, Check, Quantity, Written, shown
+from monitor.core.secret import Secret
 from monitor.core.toml_lines import KeyPath
 
 GUESS_CHARACTERS = 64
@@ -79,6 +81,7 @@ def written_keys(room: type) -> dict[str, str]:
 def check(root: type, document: Document, complaints: list[Complaint]) -> dict[str, Any]:
     """One Config object a section; complaints are added for whatever is wrong."""
     rooms = sections(root)
+    secrets = _taken(document, rooms, complaints)
     models = {name: _model(room) for name, room in rooms.items()}
     _resolve(document, rooms)
     definitions: dict[str, Any] = {name: (model, None) for name, model in models.items()}
@@ -89,7 +92,7 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
         checked = whole.model_validate(document.table)
     except pydantic.ValidationError as error:
         known: dict[KeyPath, list[str]] = {(): list(rooms)}
-        known.update({(name,): list(models[name].model_fields) for name in rooms})
+        known.update({(name,): _keys(room) for name, room in rooms.items()})
         for number, fault in enumerate(error.errors(include_url=False)):
             path = _path(fault["loc"], document)
             sentence = _sentence(fault, path, known if number < MOST_GUESSES else {})
@@ -102,9 +105,34 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
         given = getattr(checked, name)
         set_fields = given.model_fields_set if given is not None else ()
         keys = written_keys(room).items()
-        values[name] = room(**{f: getattr(given, key) for f, key in keys if key in set_fields})
+        values[name] = room(
+            **{f: getattr(given, key) for f, key in keys if key in set_fields}, **secrets[name]
+        )
         _check_together(name, values[name], document, complaints)
     return values
+
+
+def _taken(
+    document: Document, rooms: dict[str, type], complaints: list[Complaint]
+) -> dict[str, dict[str, Secret]]:
+    """The secrets of each section, which from here on its table does not hold."""
+    taken: dict[str, dict[str, Secret]] = {}
+    for name, room in rooms.items():
+        table = document.table.get(name)
+        if not isinstance(table, dict):
+            table = {}  # there is none, or it is complained about as no table
+        taken[name] = take(document, (name,), table, secret_fields(room), complaints)
+    return taken
+
+
+def _keys(room: type) -> list[str]:
+    """Every key that a section may hold, as files write it."""
+    secrets = secret_fields(room)
+    return [
+        key
+        for field, written in written_keys(room).items()
+        for key in (spellings(written) if field in secrets else (written,))
+    ]
 
 
 def _check_together(
@@ -143,8 +171,11 @@ def _resolve(document: Document, rooms: dict[str, type]) -> None:
 def _model(room: type) -> type[pydantic.BaseModel]:
     """A pydantic model with the fields of a room's Config class, for checking only."""
     hints = typing.get_type_hints(room, include_extras=True)
+    secrets = secret_fields(room)
     definitions: dict[str, Any] = {
-        key: (_validated(hints[name]), None) for name, key in written_keys(room).items()
+        key: (_validated(hints[name]), None)
+        for name, key in written_keys(room).items()
+        if name not in secrets
     }
     return pydantic.create_model(
         room.__name__, __config__=pydantic.ConfigDict(extra="forbid"), **definitions

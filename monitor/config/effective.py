@@ -14,6 +14,7 @@ from monitor.config.files import printable
 from monitor.config.settings import Settings, default_data_dir
 from monitor.core import quantity
 from monitor.core.quantity import Quantity
+from monitor.core.secret import Secret
 
 MASK = '"***"'
 """What stands for a secret."""
@@ -34,15 +35,15 @@ _FORMAT: dict[Quantity, typing.Callable[[Any], str]] = {
 def render(settings: Settings) -> str:
     """The settings as TOML, each key with a comment that says where it was set.
 
-    Secrets are masked by their key's name.  What is masked or unset aside, the text loads
-    as a configuration of the same meaning.
+    Secrets are masked, and so is whatever is called like one.  What is masked or unset aside,
+    the text loads as a configuration of the same meaning.
     """
     if settings.server.data_dir is None:
         server = replace(settings.server, data_dir=default_data_dir())
         settings = replace(settings, server=server)
     files = ", ".join(printable(str(path)) for path in settings.files) or "none, all defaults"
     lines = [f"# Files: {files}"]
-    for name, room in sections(Settings).items():
+    for name, room in sections(type(settings)).items():
         lines += ["", f"[{name}]"]
         hints = typing.get_type_hints(room, include_extras=True)
         section, keys = getattr(settings, name), written_keys(room)
@@ -50,6 +51,10 @@ def render(settings: Settings) -> str:
             value = getattr(section, field.name)
             for path, text in _entries(keys[field.name], value, hints[field.name]):
                 origin = settings.origins.get(f"{name}.{path}", "default")
+                if isinstance(value, Secret):
+                    # Which of its two keys says so does not matter: there is only one.
+                    by_file = settings.origins.get(f"{name}.{path}_file", origin)
+                    origin = f"{value.source}, {by_file}"
                 masked = MASK if _SECRET.search(path) and value is not None else text
                 lines.append(f"{_key(path, value)}{masked}  # {origin}")
     return "\n".join(lines) + "\n"
@@ -77,6 +82,8 @@ def _written(value: Any, measured: Quantity | None) -> str:
     match value:
         case None:
             return ""
+        case Secret():
+            return MASK
         case bool():
             return "true" if value else "false"
         case str() | Path():

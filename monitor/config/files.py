@@ -81,6 +81,8 @@ class Document:
     table: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What is odd and holds all the same, a line each."""
 
     def origin(self, path: KeyPath) -> Origin:
         """Where this path, or the nearest table around it, was set."""

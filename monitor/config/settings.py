@@ -13,6 +13,7 @@ from monitor.config.checking import check
 from monitor.config.files import Complaint, Origin, merged, printable
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
+from monitor.outbound.guard import OutboundConfig
 from monitor.store.config import RetentionConfig
 from monitor.web.config import ServerConfig
 
@@ -32,10 +33,13 @@ class Settings:
     host: HostConfig = field(default_factory=HostConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    outbound: OutboundConfig = field(default_factory=OutboundConfig)
     files: tuple[Path, ...] = ()
     """The files that were read, in the order in which they were merged."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Where each key was set, as ``file:line``; what is not here is a default."""
+    warnings: tuple[str, ...] = ()
+    """What is odd and holds all the same, a line each."""
 
 
 def find(
@@ -87,7 +91,12 @@ def load(
         for path, origin in document.origins.items()
         if len(path) > 1
     }
-    return Settings(**values, files=tuple(document.files), origins=MappingProxyType(origins))
+    return Settings(
+        **values,
+        files=tuple(document.files),
+        origins=MappingProxyType(origins),
+        warnings=tuple(document.warnings),
+    )
 
 
 def default_data_dir() -> Path:
