@@ -14,7 +14,10 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from argon2 import PasswordHasher
+
 from monitor.access.office import Office
+from monitor.access.passwords import Passwords
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
@@ -41,8 +44,10 @@ class Rig:
         self.log = MemoryLog()
         self.hub = EventPublisher(self.log, self.state, time.time)
         self.pipeline = Pipeline(self.state, self.store, self.log, self.hub.offer, time.time)
-        office = Office(MemoryRegistry(), self.log, time.time)
-        self.door = Door(office, self.hub, time.time)
+        # Passwords that cost nothing: what they cost is measured where they are made.
+        cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        self.office = Office(MemoryRegistry(), self.log, time.time, cheap)
+        self.door = Door(self.office, self.hub, time.time)
         self.services = Services(
             state=self.state,
             store=self.store,
@@ -52,7 +57,7 @@ class Rig:
             assets=assets.load(),
             connections=Connections(),
             door=self.door,
-            objects=Objects(self.state, office),
+            objects=Objects(self.state, self.office),
             clock=time.time,
             ready=lambda: True,
             host=host,
