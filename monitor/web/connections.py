@@ -15,13 +15,17 @@ So two of its classes are replaced by children of theirs, here and nowhere else:
 5. A stream's connection is taken over once its response's head is written: from then on its
    bytes go from the hub to the transport, and everything that HTTP needed for it is let go.
 6. Connections beyond the most that there may be are closed before anything is read from them.
+7. TLS begins here, when a connection is already counted, and not in asyncio (`monitor.web.secure`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import h11
 import hypercorn.asyncio.run
@@ -29,8 +33,9 @@ import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 
-from monitor.stream.reader import MOST_UNREAD_BYTES, SSEClient
+from monitor.stream.reader import MOST_UNREAD_BYTES, Sink, SSEClient
 from monitor.web.problems import CONTENT_TYPE, of_status
+from monitor.web.secure import SecureSink, read_less, secured
 from monitor.web.security import SECURITY_HEADERS
 
 STREAM_SEND_BUFFER_BYTES = 32 * 1024
@@ -55,14 +60,21 @@ class Connections:
         """How many there may be at once."""
         self.refused_total = 0
         """How many were closed unheard."""
+        self.handshakes_failed_total = 0
+        """How many spoke no TLS where they had to."""
+        self.context: Callable[[], ssl.SSLContext] | None = None
+        """What TLS is spoken with, asked anew for each connection; none where it is not."""
         self._open: set[asyncio.WriteTransport] = set()
         self._served: dict[Address, _Connection] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def fit(self) -> None:
+    def fit(self, context: Callable[[], ssl.SSLContext] | None = None) -> None:
         """Have Hypercorn use our connections from now on, and tell us of each."""
+        self.context = context
+        if context is not None:
+            read_less()
 
         class Connection(_Connection):
             """One of these connections."""
@@ -72,8 +84,8 @@ class Connections:
         hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined]
         hypercorn.protocol.H11Protocol = _Http1  # type: ignore[attr-defined]
 
-    def take_over(self, peer: Address | None, client: SSEClient) -> asyncio.WriteTransport | None:
-        """Make a reader the protocol of its peer's connection, whose transport is returned.
+    def take_over(self, peer: Address | None, client: SSEClient) -> Sink | None:
+        """Make a reader the protocol of its peer's connection; where its bytes go is returned.
 
         None where the peer has gone already.  Nothing of HTTP is left on it afterwards.
         """
@@ -89,7 +101,7 @@ class Connections:
 
     def opened(self, connection: _Connection) -> None:
         """A connection came, to be served over HTTP."""
-        self._open.add(connection.writer.transport)
+        self._open.add(connection.wire)
         self._served[connection.address] = connection
 
     def left_http(self, connection: _Connection) -> None:
@@ -111,43 +123,66 @@ class _Connection(TCPServer):
     async def run(self) -> None:
         peer = self.writer.get_extra_info("peername")
         self.address: Address = tuple(peer[:2]) if peer else ("", id(self))
+        self.wire = cast("asyncio.Transport", self.writer.transport)
         self.task = asyncio.current_task()
         self.is_taken = False
         if len(self.connections) >= self.connections.most:
             self.connections.refused_total += 1
-            self.writer.transport.abort()
+            self.wire.abort()
             return
         self.connections.opened(self)
+        # The first writer would close what is beneath TLS when nobody holds it any more.
+        self.writers = [self.writer]
         try:
-            await super().run()
+            if self.connections.context is None or await self._secure(self.connections.context()):
+                await super().run()
         except asyncio.CancelledError:
             if not self.is_taken:
                 raise
         except OSError:
-            self.writer.transport.abort()
+            self.wire.abort()
         finally:
             self.connections.left_http(self)
             if not self.is_taken:
-                self.connections.closed(self.writer.transport)
+                self.connections.closed(self.wire)
 
-    def give_to(self, client: SSEClient) -> asyncio.WriteTransport | None:
+    async def _secure(self, context: ssl.SSLContext) -> bool:
+        """Speak TLS from now on; whether it came to that."""
+        try:
+            found = await secured(self.wire, context)
+        except OSError:
+            found = None
+        if found is None:
+            self.connections.handshakes_failed_total += 1
+            self.wire.abort()
+            return False
+        self.reader, self.writer = found.reader, found.writer
+        self.writers.append(self.writer)
+        return True
+
+    def give_to(self, client: SSEClient) -> Sink | None:
         """Leave the connection to a reader; the task that served it ends."""
         transport = self.writer.transport
         if transport.is_closing() or self.reader.at_eof() or self.task is None:
             return None
         self.is_taken = True
         transport.set_protocol(client)
-        transport.set_write_buffer_limits(MOST_UNREAD_BYTES)
+        sink: Sink
+        if transport is self.wire:
+            sink = transport
+            transport.set_write_buffer_limits(MOST_UNREAD_BYTES)
+        else:
+            sink = SecureSink(transport, self.wire, MOST_UNREAD_BYTES)
         found = transport.get_extra_info("socket")
         if found is not None:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER_BYTES)
         if isinstance(transport, asyncio.ReadTransport):
             transport.resume_reading()  # it is paused where the peer sent much after its request
-        # The writer would close the transport when nobody holds it any more.
-        client.let_go = partial(_let_go, self.connections, self.writer)
+        # The writers would close the transport when nobody holds them any more.
+        client.let_go = partial(_let_go, self.connections, self.wire, self.writers)
         self.connections.left_http(self)
         self.task.cancel()
-        return transport
+        return sink
 
     async def _read_data(self) -> None:
         await super()._read_data()
@@ -161,8 +196,10 @@ class _Connection(TCPServer):
             await super()._close()
 
 
-def _let_go(connections: Connections, writer: asyncio.StreamWriter) -> None:
-    connections.closed(writer.transport)
+def _let_go(
+    connections: Connections, wire: asyncio.Transport, _writers: list[asyncio.StreamWriter]
+) -> None:
+    connections.closed(wire)
 
 
 class _Http1(H11Protocol):

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -101,10 +102,10 @@ def listener(host: str, port: int) -> socket.socket:
     return listening
 
 
-def url(listening: socket.socket) -> str:
+def url(listening: socket.socket, scheme: str = "http") -> str:
     """Where a listener is reached."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def serve(
@@ -112,15 +113,17 @@ async def serve(
     listening: socket.socket,
     connections: Connections,
     shutdown: Callable[[], Awaitable[None]],
+    context: Callable[[], ssl.SSLContext] | None = None,
 ) -> None:
     """Serve until `shutdown` returns, which it does after it has ended the streams.
+
+    With `context` over TLS; it is asked for each connection, so that certificates may change.
 
     Hypercorn waits for every connection to close; one whose peer does not read would keep it
     for ever (STREAM 3.2), so what is left after `GOODBYE_SECONDS` is aborted.
     """
     config = _Config(listening)
     config.backlog = ACCEPTED_AT_ONCE
-    config.alpn_protocols = ["http/1.1"]
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("monitor.http")
@@ -128,7 +131,7 @@ async def serve(
     config.graceful_timeout = CANCEL_SECONDS
     config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
     config.websocket_max_message_size = 4 * 1024 * 1024
-    connections.fit()
+    connections.fit(context)
     asyncio.get_running_loop().set_exception_handler(_Complaints().hear)
     stopping = asyncio.Event()
 
