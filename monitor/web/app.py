@@ -29,6 +29,7 @@ from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.forwarded import Proxies
 from monitor.web.pages import Pages
+from monitor.web.printing import Printer
 from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_status
 from monitor.web.push import PATH as PUSH_PATH
 from monitor.web.push import PushEndpoint
@@ -56,7 +57,8 @@ def create_app(
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    pages = Pages(services)
+    printer = Printer(services)
+    pages = Pages(services, printer)
     policies = _added(app, [*_routes(services), *pages.routes])
     app.before_request(_Admission(services.door, policies).admit)
     faults = _Faults(pages)

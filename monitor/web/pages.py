@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, request
 from werkzeug.datastructures import Headers
 
@@ -24,10 +22,10 @@ from monitor.core.series import Floats
 from monitor.core.state import HostState
 from monitor.ports import StoreWarning
 from monitor.web import charts
-from monitor.web.assets import Assets
 from monitor.web.chartplan import plans
-from monitor.web.hosthistory import RANGE_POINTS, Past, past, remembered
+from monitor.web.hosthistory import Past, past, remembered
 from monitor.web.hostview import HostPage, host_page
+from monitor.web.printing import Printer, Visitor, answered
 from monitor.web.problems import Problem
 from monitor.web.rangebar import live_bar, range_bar
 from monitor.web.rangecharts import draw_range
@@ -48,57 +46,28 @@ MOST_SPARKS = 300
 
 LONGEST_SORT = 32
 
-VERSION_CHARACTERS = 16
-"""Enough that two versions never share a worker."""
-
-_VARY = "Accept, User-Agent, Sec-Fetch-Mode"
-
-
-def version(assets: Assets) -> str:
-    """What the pages' scripts are, as a short text: other scripts, another text."""
-    scripts = (f"{path} {file.etag}" for path, file in sorted(assets.files.items()))
-    return hashlib.sha256("\n".join(scripts).encode()).hexdigest()[:VERSION_CHARACTERS]
-
-
-def environment(services: Services) -> Environment:
-    """The templates, every one of them with autoescape."""
-    found = Environment(
-        loader=FileSystemLoader(services.assets.templates),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    found.globals["assets_version"] = version(services.assets)
-    found.globals["chart_height"] = charts.HEIGHT
-    found.globals["chart_top"] = charts.TOP
-    found.globals["chart_width"] = charts.WIDTH
-    found.globals["range_points"] = RANGE_POINTS
-    for template in found.list_templates():
-        found.get_template(template)  # compiled now, not while somebody waits
-    return found
-
 
 @dataclass(frozen=True, slots=True)
 class Around:
     """What every page says beside its view: taken on the event loop, before the view is made.
 
-    `position` is the log's, `span` the range that links to hosts keep, `warnings` the store's.
+    `position` is the log's, `span` the range that links to hosts keep, `warnings` the store's,
+    `visitor` who looks at it.
     """
 
     position: str
     now: float
     span: Range
     warnings: tuple[StoreWarning, ...]
+    visitor: Visitor
 
 
 class Pages:
     """Answers the pages; the application registers `routes`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, printer: Printer) -> None:
         self._services = services
-        self._templates = environment(services)
+        self._printer = printer
         self._turns = Turns()
         self.routes = (
             Route("/", "page_fleet", self.fleet, Policy.READ),
@@ -114,7 +83,7 @@ class Pages:
         as_text = wants_text(dict(request.headers))
         sparks = {} if as_text else await self._sparks(hosts, around.now)
         body = await asyncio.to_thread(self._fleet_body, hosts, sparks, around, as_text)
-        return _response(body, as_text)
+        return answered(body, as_text=as_text)
 
     async def host(self, name: str) -> Response:
         """One host's page.  Raises `NotFound` for a host that nobody knows."""
@@ -135,12 +104,11 @@ class Pages:
         body = await asyncio.to_thread(
             self._host_body, host, chosen, wanted, found, around, sort, as_text
         )
-        return _response(body, as_text)
+        return answered(body, as_text=as_text)
 
     def problem(self, problem: Problem) -> Response:
         """The page that tells somebody at a browser what went wrong."""
-        page = self._templates.get_template("error.html").render(problem=problem, around=None)
-        return Response(page, status=problem.status, content_type="text/html; charset=utf-8")
+        return self._printer.page("error.html", problem.status, problem=problem)
 
     async def _around(self) -> Around:
         """What stands around a view; the position is taken first, so nothing falls between."""
@@ -148,7 +116,8 @@ class Pages:
         position = position_text(log.epoch, await log.last())
         now = self._services.clock()
         span = asked(request.args, now).span
-        return Around(position, now, span, self._services.store.warnings())
+        warnings = self._services.store.warnings()
+        return Around(position, now, span, warnings, self._printer.visitor())
 
     async def _remembered(self, host: HostState) -> HostState:
         return remembered(host, await self._services.store.series(host.name))
@@ -198,7 +167,7 @@ class Pages:
         return self._render("host.html", view, around)
 
     def _render(self, template: str, view: Fleet | HostPage, around: Around) -> str:
-        return self._templates.get_template(template).render(view=view, around=around)
+        return self._printer.text(template, around.visitor, view=view, around=around)
 
 
 def _drawn(plan: charts.Plan, found: Past) -> charts.Drawing:
@@ -242,13 +211,3 @@ def _quality(parameters: str) -> float:
                 return 1.0
             return min(1.0, max(0.0, found)) if math.isfinite(found) else 1.0
     return 1.0
-
-
-def _response(body: str, as_text: bool) -> Response:
-    kind = "text/plain" if as_text else "text/html"
-    # A lone surrogate in a name cannot be UTF-8; a replacement mark is the honest rest of it.
-    encoded = body.encode("utf-8", "replace")
-    response = Response(encoded, content_type=f"{kind}; charset=utf-8")
-    response.headers["Vary"] = _VARY
-    response.headers["Cache-Control"] = "no-store"
-    return response
