@@ -217,7 +217,7 @@ class Accounts:
             proven=account.changed,
             remembered=remember,
             address=address,
-            agent=excerpt(agent[:AGENT_CHARACTERS]),
+            agent=_plain(agent[:AGENT_CHARACTERS])[:AGENT_CHARACTERS],
         )
         held = sorted(self.sessions_of(account.name), key=lambda each: each.created)
         for oldest in held[: max(0, len(held) + 1 - MOST_SESSIONS)]:
@@ -284,3 +284,7 @@ class Accounts:
         if account.role is Role.ADMIN and len(self._directory.admins()) < 2:
             detail = f"{account.name} is the last administrator; make another one first"
             raise InputError(detail, code="last_admin", status=409)
+
+
+def _plain(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")

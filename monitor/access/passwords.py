@@ -79,7 +79,7 @@ class Passwords:
     def _verified(self, kept: str, password: bytes) -> bool:
         try:
             return self._hasher.verify(kept, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeError):
             return False
 
 
