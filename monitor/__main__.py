@@ -21,6 +21,7 @@ import click
 from monitor import __version__
 from monitor.commands.access import session, user
 from monitor.commands.places import data_dir, loaded, with_places
+from monitor.commands.tls import tls
 from monitor.commands.tokens import token
 from monitor.config import Settings, render
 from monitor.core.quantity import format_about, format_about_bytes
@@ -93,6 +94,7 @@ def check(path: Path | None, data: str | None) -> None:
     """Check the configuration; print what holds and how long history lasts."""
     settings = loaded(path, data)
     click.echo(render(settings))
+    click.echo(_encryption(settings))
     click.echo(_retention(settings))
 
 
@@ -100,6 +102,7 @@ main.add_command(check)
 main.add_command(user)
 main.add_command(session)
 main.add_command(token)
+main.add_command(tls)
 
 
 @main.command()
@@ -163,6 +166,17 @@ def _ended_by_a_signal() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _encryption(settings: Settings) -> str:
+    """How connections are encrypted; an operator's certificate is looked at."""
+    from monitor.web.listening import described  # noqa: PLC0415 - as in `serve`
+
+    if settings.server.tls_cert is not None:
+        from monitor.web.certificates import require_usable  # noqa: PLC0415 - cryptography
+
+        require_usable(settings.server, time.time)
+    return described(settings.server)
 
 
 def _retention(settings: Settings) -> str:

@@ -16,8 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
@@ -40,13 +39,16 @@ from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
-from monitor.web.config import limits, parse_listen
+from monitor.web.config import limits
 from monitor.web.connections import Connections
 from monitor.web.door import Door
 from monitor.web.forwarded import Proxies
-from monitor.web.listening import Listening, judge, listening
+from monitor.web.listening import Listening, Tls, allowed_hosts, judge, listening
 from monitor.web.objects import Objects
 from monitor.web.services import Services
+
+if TYPE_CHECKING:
+    from monitor.tls.sources import Source
 
 TICK_SECONDS = 1.0
 """How often time is judged."""
@@ -134,6 +136,7 @@ async def _until_the_end(
             has_account=bool(await registry.keys(ACCOUNTS)),
             has_token=bool(await registry.keys(TOKENS)),
         )
+        source = await asyncio.to_thread(_certificate, settings, data_dir, place)
         store = await open_store(data_dir, settings.retention, accept_retention=accept_retention)
     except BaseException:
         await log.close()
@@ -142,7 +145,7 @@ async def _until_the_end(
     checks = (("log.db", log.check), ("series.db", store.check))
     application = Application(settings, log, registry, store, checks, is_loopback=place.is_loopback)
     keep_the_loop_free()
-    status = await application.run(listener)
+    status = await application.run(listener, source)
     for number in STOPPING:
         # We are as good as gone; a second signal must not turn success into a failure.
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -151,6 +154,16 @@ async def _until_the_end(
     last_word.daemon = True
     last_word.start()
     return status
+
+
+def _certificate(settings: Settings, data_dir: Path, place: Listening) -> Source | None:
+    """What to speak TLS with, or none."""
+    if place.tls is Tls.OFF:
+        return None
+    # cryptography takes a while to import, and most that listen on loopback have no use for it.
+    from monitor.web.certificates import certificate  # noqa: PLC0415
+
+    return certificate(settings.server, place, data_dir, time.time)
 
 
 def _allow_many_descriptors() -> None:
@@ -206,16 +219,6 @@ def _holder(lock: IO[str]) -> str:
     lock.seek(0)
     pid = lock.read(16).strip()
     return f"process {pid}" if pid.isdigit() else "another process"
-
-
-def allowed_hosts(settings: Settings) -> tuple[str, ...]:
-    """The names under which this server may be asked for, loopback aside."""
-    named = list(settings.server.allowed_hosts)
-    if (host := parse_listen(settings.server.listen)[0]) not in {"0.0.0.0", "::"}:
-        named.append(host)
-    if settings.server.public_url:
-        named.append(urlsplit(settings.server.public_url).hostname or "")
-    return tuple(f"[{name}]" if ":" in name else name for name in named if name)
 
 
 def _fault(task: asyncio.Task[object]) -> BaseException | None:
@@ -285,7 +288,7 @@ class Application:
             settings.server.public_url,
             lambda: self._door.is_open,
         )
-        self._web = create_app(services, allowed_hosts(settings), proxies)
+        self._web = create_app(services, allowed_hosts(settings.server), proxies)
 
     async def _accept(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Take a frame of this host, also where the log or the history cannot."""
@@ -326,8 +329,11 @@ class Application:
     def _is_ready(self) -> bool:
         return self._ready.is_set() and self._well.is_set()
 
-    async def run(self, listening: socket.socket) -> int:
-        """Serve until told to stop; 0, or 1 where a task of ours failed."""
+    async def run(self, listening: socket.socket, source: Source | None = None) -> int:
+        """Serve until told to stop; 0, or 1 where a task of ours failed.
+
+        With `source` over TLS, with its certificate.
+        """
         loop = asyncio.get_running_loop()
         for number in STOPPING:
             # Whoever started us may have us ignore the others: nohup, a shell's background job.
@@ -344,10 +350,19 @@ class Application:
             asyncio.create_task(self._office.directory.follow(), name="directory"),
             asyncio.create_task(self._office.keep(), name="office"),
             asyncio.create_task(self._door.watch(), name="door"),
-            asyncio.create_task(self._announce(server.url(listening)), name=ANNOUNCE),
+            asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),
         ]
+        if source is not None:
+            tasks.append(asyncio.create_task(source.keep(), name="tls"))
         serving = asyncio.create_task(
-            server.serve(self._web, listening, self._connections, self._shutdown), name="http"
+            server.serve(
+                self._web,
+                listening,
+                self._connections,
+                self._shutdown,
+                None if source is None else source.current,
+            ),
+            name="http",
         )
         try:
             failed = await self._watch([*tasks, *self._hub.tasks, serving])
@@ -435,12 +450,16 @@ class Application:
             except (Unavailable, Unknown) as error:
                 self._log.warning("the history was not trimmed", reason=str(error))
 
-    async def _announce(self, url: str) -> None:
+    async def _announce(self, listening: socket.socket, source: Source | None) -> None:
         try:
             await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
         except TimeoutError:
             raise StartError(f"no frame of this host within {READY_SECONDS:.0f} s") from None
         await self._well.wait()
+        for line in source.lines if source is not None else ():
+            self._log.info(line)
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - for whoever is to pin it
+        url = server.url(listening, "http" if source is None else "https")
         print(f"listening on {url}", file=sys.stderr, flush=True)  # noqa: T201 - the contract's
 
     async def _shutdown(self) -> None:

@@ -28,7 +28,7 @@ END_SECONDS = 5.0
 LOOK_SECONDS = 0.02
 """How often its log is looked at."""
 
-LISTENING = re.compile(r"listening on (http://\S+:\d+)")
+LISTENING = re.compile(r"listening on (https?://\S+:\d+)")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Server:
     """A server that listens: where, as which process, on what data, and what it said."""
 
     url: str
-    """`http://HOST:PORT`, without a slash at the end."""
+    """`http://HOST:PORT`, or `https`, without a slash at the end."""
     process: subprocess.Popen[bytes]
     data: Path
     """Its data directory."""

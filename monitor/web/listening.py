@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from monitor.core.quantity import shown
 from monitor.errors import ConfigError
-from monitor.web.config import ServerConfig, is_loopback, resolve
+from monitor.web.config import ServerConfig, is_loopback, parse_listen, resolve
 
 FIRST_ACCOUNT = "monitor user create NAME --role admin"
 """The line that makes the first administrator."""
@@ -101,6 +102,17 @@ def judge(config: ServerConfig, found: Listening, *, has_account: bool, has_toke
         )
     if refusals:
         raise ConfigError(refusals)
+
+
+def allowed_hosts(config: ServerConfig) -> tuple[str, ...]:
+    """The names under which this server may be asked for, loopback aside; IPv6 in brackets."""
+    named = list(config.allowed_hosts)
+    if (host := parse_listen(config.listen)[0]) not in {"0.0.0.0", "::"}:
+        named.append(host)
+    if config.public_url:
+        named.append(urlsplit(config.public_url).hostname or "")
+    bare = (name.strip("[]") for name in named if name)
+    return tuple(dict.fromkeys(f"[{name}]" if ":" in name else name for name in bare))
 
 
 def described(config: ServerConfig) -> str:
