@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from array import array
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from argon2 import PasswordHasher
 
@@ -95,14 +96,20 @@ class Rig:
         await self.hub.stop()
 
     @contextlib.asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator[Rig]:
-        """Serve on loopback while the block runs."""
+    async def serving(
+        self, port: int = 0, context: Callable[[], ssl.SSLContext] | None = None
+    ) -> AsyncIterator[Rig]:
+        """Serve on loopback while the block runs; with `context` over TLS."""
         listening: socket.socket = server.listener("127.0.0.1", port)
-        self.url = server.url(listening)
+        self.url = server.url(listening, "https" if context else "http")
         await self.hub.start()
         served = asyncio.create_task(
             server.serve(
-                create_app(self.services), listening, self.services.connections, self._shutdown
+                create_app(self.services),
+                listening,
+                self.services.connections,
+                self._shutdown,
+                context,
             )
         )
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -179,16 +180,21 @@ class Reader:
         *,
         version: str = "1.1",
         receive_buffer: int | None = None,
+        context: ssl.SSLContext | None = None,
         **headers: str,
     ) -> Reader:
         """Ask for a stream and read the head of the response.
 
-        With `receive_buffer` little is held for it while it stands still.
+        With `receive_buffer` little is held for it while it stands still; with `context` it is
+        asked for over TLS.
         """
         connection = connected_socket(url, receive_buffer)
         connection.setblocking(False)
         limit = 2**16 if receive_buffer is None else receive_buffer
-        reader, writer = await asyncio.open_connection(sock=connection, limit=limit)
+        name = "localhost" if context else None
+        reader, writer = await asyncio.open_connection(
+            sock=connection, limit=limit, ssl=context, server_hostname=name
+        )
         writer.write(request(target, version, **headers))
         async with asyncio.timeout(WAIT_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
