@@ -1,19 +1,20 @@
 """Coming into the data directory for a command on accounts and tokens, beside a running server.
 
-What a command writes there must stay the server's: it is made for its owner alone, and root gives
-up its rights for those of whoever owns the data.  What a command needs is imported by then,
-because that one may not be allowed to read where this program is installed.  The server's lock is
-left to the server.
+What a command writes there must stay the server's: it is made for its owner alone, and root does
+it as whoever owns the data, so that no file locks the server out and no link leads further than
+that one could go.  The server's lock is left to the server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
+import contextlib
 import errno
 import os
 import pwd
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ FILE = "log.db"
 PLACE = "command line"
 """From where the audit trail says that something was done."""
 
+ESCAPES = "unicode_escape"
+"""The codec by which errors show what was sent."""
+
 _Result = TypeVar("_Result")
 
 
@@ -38,9 +42,9 @@ def inside(folder: Path, work: Callable[[Office, Actor], Awaitable[_Result]]) ->
     Raises a `MonitorError` with a sentence for the operator.
     """
     actor = Actor(_name(os.getuid()), PLACE)
-    _prepare(folder)
     try:
-        return asyncio.run(_within(folder, lambda office: work(office, actor)))
+        with _as_owner(folder):
+            return asyncio.run(_within(folder, lambda office: work(office, actor)))
     except Conflict:
         raise StartError("somebody else changed the same just now; look, and try again") from None
     except Unknown as error:
@@ -59,8 +63,9 @@ async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) ->
         await registry.close()
 
 
-def _prepare(folder: Path) -> None:
-    """Make the directory where it is missing, as the server does, and be its owner."""
+@contextlib.contextmanager
+def _as_owner(folder: Path) -> Iterator[None]:
+    """Make the directory where it is missing, as the server does, and be its owner meanwhile."""
     os.umask(0o077)
     try:
         if folder.exists() and not folder.is_dir():
@@ -72,12 +77,24 @@ def _prepare(folder: Path) -> None:
         detail = f"cannot use the data directory {folder}{_whose(folder)}: {error.strerror}"
         raise StartError(f"{detail}; pass --data") from None
     if found.st_uid == os.geteuid():
+        yield
         return
     if os.geteuid() != 0:
         owner = _name(found.st_uid)
         detail = f"the data in {folder} are {owner}'s: run this as sudo -u {owner} monitor …"
         raise StartError(f"{detail}, or pass --data")
-    _become(found.st_uid, found.st_gid)
+    # The owner may not be allowed to read where Python is, which finds codecs when they are used.
+    codecs.lookup(ESCAPES)
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _whose(folder: Path) -> str:
@@ -87,13 +104,6 @@ def _whose(folder: Path) -> str:
     except OSError:
         return ""
     return "" if owner == os.geteuid() else f", which is {_name(owner)}'s"
-
-
-def _become(user: int, group: int) -> None:
-    """Give up root's rights for good: what is made from now on is the server's to use."""
-    os.setgroups([])
-    os.setresgid(group, group, group)
-    os.setresuid(user, user, user)
 
 
 def _name(user: int) -> str:
