@@ -151,6 +151,8 @@ def _read_server(path: Path, signer: Authority) -> x509.Certificate:
 
 
 def _read_private(path: Path) -> bytes:
+    if not os.path.lexists(path):
+        raise StartError(f"{path} is not there: {_ANEW}")
     try:
         return read_private(path).content
     except ValueError as error:
