@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from argon2 import PasswordHasher
@@ -14,6 +15,7 @@ from monitor.access.tokens import Wish
 from monitor.core.access import Caller, TokenKind
 from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
+from monitor.ports import Entry
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """Hashes in no time."""
@@ -23,13 +25,44 @@ ROOT = Actor("root", "command line")
 PASSWORD = "correct horse battery"
 
 
+class Yielding(MemoryRegistry):
+    """Lets others go first, before and after it does something, as one on a disk does."""
+
+    async def get(self, key: str) -> Entry | None:
+        """As the registry's."""
+        await asyncio.sleep(0)
+        found = await super().get(key)
+        await asyncio.sleep(0)
+        return found
+
+    async def create(self, key: str, value: bytes) -> int:
+        """As the registry's."""
+        await asyncio.sleep(0)
+        revision = await super().create(key, value)
+        await asyncio.sleep(0)
+        return revision
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """As the registry's."""
+        await asyncio.sleep(0)
+        revision = await super().update(key, value, revision)
+        await asyncio.sleep(0)
+        return revision
+
+    async def delete(self, key: str, revision: int | None = None) -> None:
+        """As the registry's."""
+        await asyncio.sleep(0)
+        await super().delete(key, revision)
+        await asyncio.sleep(0)
+
+
 class House:
     """Offices over one registry and log, as many as there are processes."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.log = MemoryLog()
-        self.registry = MemoryRegistry()
+        self.registry: MemoryRegistry = Yielding()
         self.passwords = Passwords(CHEAP)
         self.office = self.another()
 

@@ -95,6 +95,8 @@ async def test_a_page_that_is_late_brings_nothing_back(house: House) -> None:
 
 async def test_what_came_and_went_between_two_looks_is_gone(house: House) -> None:
     """It must be that a token of ours that another ends before we look is ended here too."""
+    house.registry = MemoryRegistry()  # nobody looks between one change and the next
+    house.office = house.another()
     async with followed(house.office.directory):
         await house.token(TokenKind.API, scopes=("read",))
         await until(house.office.directory, lambda: bool(house.office.directory.tokens))
@@ -105,6 +107,8 @@ async def test_what_came_and_went_between_two_looks_is_gone(house: House) -> Non
 
 async def test_who_misses_more_than_is_remembered_compares(house: House) -> None:
     """It must be that one end among more than the registry remembers is not missed."""
+    house.registry = MemoryRegistry()
+    house.office = house.another()
     directory = house.office.directory
     _, caller = await house.token(TokenKind.AGENT, "web-1")
     async with followed(directory):
