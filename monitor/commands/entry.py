@@ -43,7 +43,7 @@ def inside(folder: Path, work: Callable[[Office, Actor], Awaitable[_Result]]) ->
     """
     actor = Actor(_name(os.getuid()), PLACE)
     try:
-        with _as_owner(folder):
+        with as_owner(folder):
             return asyncio.run(_within(folder, lambda office: work(office, actor)))
     except Conflict:
         raise StartError("somebody else changed the same just now; look, and try again") from None
@@ -64,7 +64,7 @@ async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) ->
 
 
 @contextlib.contextmanager
-def _as_owner(folder: Path) -> Iterator[None]:
+def as_owner(folder: Path) -> Iterator[None]:
     """Make the directory where it is missing, as the server does, and be its owner meanwhile."""
     os.umask(0o077)
     try:

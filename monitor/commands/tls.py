@@ -27,11 +27,14 @@ def init(path: Path | None, data: str | None, force: bool) -> None:
     """Make the certificate authority and the certificate, or show those that there are."""
     settings = loaded(path, data)
     # cryptography takes longer to import than `monitor --help` may take.
+    from monitor.commands.entry import as_owner  # noqa: PLC0415
     from monitor.web.certificates import made  # noqa: PLC0415
     from monitor.web.listening import listening  # noqa: PLC0415
 
-    config = settings.server
-    found = made(config, listening(config), data_dir(settings), time.time(), anew=force)
+    config, folder = settings.server, data_dir(settings)
+    place = listening(config)
+    with as_owner(folder):
+        found = made(config, place, folder, time.time(), anew=force)
     ends = datetime.fromtimestamp(found.ends_at, UTC).date()
     click.echo(f"certificate authority: {found.authority}, {found.authority_fingerprint}")
     click.echo(f"certificate: {found.server}, {found.fingerprint}, until {ends}")

@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -160,6 +161,20 @@ def test_an_authority_that_has_ended_is_told(tmp_path: Path) -> None:
         kept(tmp_path, NAMES, NOW + 4_000 * DAY)
     near = kept(tmp_path, NAMES, NOW + 3_600 * DAY)
     assert near.ends_at <= parsed(near.authority)[0].not_valid_after_utc.timestamp()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_what_root_makes_is_the_data_owners() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # what pytest makes lets nobody else through
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        os.chown(data, 65_534, 65_534)
+        line = [sys.executable, "-m", "monitor", "tls", "init", "--data", str(data)]
+        subprocess.run(line, check=True, env=checkout_environment(), cwd=folder)
+        for path in (data / "tls", *(data / "tls").iterdir()):
+            assert (path.stat().st_uid, path.stat().st_gid) == (65_534, 65_534)
 
 
 def test_two_that_begin_at_once_have_one_authority(tmp_path: Path) -> None:
