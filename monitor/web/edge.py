@@ -32,6 +32,9 @@ MOST_HEADERS = 100
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that some route may answer; all others are refused here."""
 
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that tell no secret and take none: whatever watches over the server may ask directly."""
+
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
 
 
@@ -130,7 +133,7 @@ class Edge:
         """Take what listed proxies say into the scope, and what all others say out of it.
 
         While whoever connects is administrator there is no proxy to be believed: everybody
-        behind it would be.
+        behind it would be.  Where a proxy speaks TLS for us nobody comes past it.
         """
         peer = scope["client"]
         scope["monitor.peer"] = peer
@@ -145,7 +148,15 @@ class Edge:
         scope["headers"], scope["scheme"] = seen.headers, seen.scheme
         if seen.address != address:
             scope["client"] = (seen.address, 0)
-        return None
+        if seen.scheme == "https" or is_loopback(address) or self._proxies.trusts(address):
+            return None
+        if scope["path"] in PROBES:
+            return None
+        detail = (
+            "this server takes plain HTTP only from its proxies, because passwords and tokens "
+            "would be read on the way; come through the proxy"
+        )
+        return of_status(403, detail, "tls_required")
 
     def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:
         hosts = [value for name, value in headers if name == b"host"]

@@ -31,6 +31,7 @@ from monitor.web import assets, server
 from monitor.web.app import create_app
 from monitor.web.connections import Connections
 from monitor.web.door import Door
+from monitor.web.forwarded import Proxies
 from monitor.web.objects import Objects
 from monitor.web.services import Services
 
@@ -97,7 +98,10 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def serving(
-        self, port: int = 0, context: Callable[[], ssl.SSLContext] | None = None
+        self,
+        port: int = 0,
+        context: Callable[[], ssl.SSLContext] | None = None,
+        proxies: Proxies | None = None,
     ) -> AsyncIterator[Rig]:
         """Serve on loopback while the block runs; with `context` over TLS."""
         listening: socket.socket = server.listener("127.0.0.1", port)
@@ -105,7 +109,7 @@ class Rig:
         await self.hub.start()
         served = asyncio.create_task(
             server.serve(
-                create_app(self.services),
+                create_app(self.services, proxies=proxies),
                 listening,
                 self.services.connections,
                 self._shutdown,

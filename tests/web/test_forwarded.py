@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from monitor.web.asgi import Message, Scope
 from monitor.web.edge import Edge
 from monitor.web.forwarded import MOST_HOPS, Proxies, is_forwarded
+from tests.browser.rig import Rig
 from tests.serving import Server
+from tests.stream.reading import Reader, close_all, stream
 from tests.web import raw
 
 PEER = "10.0.0.1"
@@ -133,7 +135,12 @@ def test_no_list_is_too_hostile(told: list[tuple[bytes, bytes]]) -> None:
 
 
 async def passed(
-    proxies: Proxies, *headers: tuple[bytes, bytes], host: bytes = b"mon.lan"
+    proxies: Proxies,
+    *headers: tuple[bytes, bytes],
+    host: bytes = b"mon.lan",
+    peer: str = PEER,
+    scheme: str = "http",
+    path: str = "/",
 ) -> Scope:
     """What stands behind the edge for a request with these headers, and its answer's headers."""
     behind: list[Scope] = []
@@ -153,12 +160,12 @@ async def passed(
         "type": "http",
         "http_version": "1.1",
         "method": "GET",
-        "scheme": "http",
-        "path": "/",
+        "scheme": scheme,
+        "path": path,
         "raw_path": b"/",
         "query_string": b"",
         "headers": [(b"host", host), *headers],
-        "client": (PEER, 4711),
+        "client": (peer, 4711),
     }
     await Edge(application, ("mon.lan", "mon.example.com"), proxies)(scope, receive, send)
     if not behind:
@@ -184,17 +191,52 @@ async def test_behind_the_edge_a_request_is_what_the_proxy_said() -> None:
 
 
 async def test_behind_the_edge_nothing_is_left_of_what_others_said() -> None:
-    found = await passed(Proxies(), *TOLD)
-    assert found["client"] == found["monitor.peer"] == (PEER, 4711)
+    found = await passed(Proxies(), *TOLD, peer="127.0.0.1")
+    assert found["client"] == found["monitor.peer"] == ("127.0.0.1", 4711)
     assert found["scheme"] == "http"
     assert found["headers"] == [(b"host", b"mon.lan")]
     assert b"strict-transport-security" not in found["answer"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "scheme", "path", "passes"),
+    [
+        (PEER, "http", "/", True),
+        ("127.0.0.1", "http", "/", True),
+        ("::1", "http", "/", True),
+        ("192.0.2.7", "https", "/", True),
+        ("192.0.2.7", "http", "/", False),
+        ("192.0.2.7", "http", "/api/v1/push", False),
+        ("192.0.2.7", "http", "/healthz", True),
+        ("192.0.2.7", "http", "/readyz", True),
+    ],
+)
+async def test_nobody_comes_past_the_proxy_in_plain_text(
+    peer: str, scheme: str, path: str, passes: bool
+) -> None:
+    found = await passed(LISTED, TOLD[1], peer=peer, scheme=scheme, path=path)
+    assert ("answer" in found) is passes
+    if not passes:
+        assert found["status"] == 403
+        assert b'"tls_required"' in found["body"]
 
 
 async def test_loopback_names_are_not_kept_to_tls() -> None:
     found = await passed(LISTED, TOLD[1], host=b"localhost:8460")
     assert found["scheme"] == "https"
     assert b"strict-transport-security" not in found["answer"]
+
+
+async def test_a_stream_through_a_proxy_is_its_clients() -> None:
+    """It must be that the connection taken over is the proxy's, and the place the client's."""
+    rig = Rig("web-1")
+    rig.know("web-1")
+    async with rig.serving(proxies=Proxies.of(("127.0.0.1",))):
+        reader = await Reader.open(rig.url, stream("fleet"), x_forwarded_for="192.0.2.7")
+        assert (await reader.message()).type == "connected"
+        (client,) = rig.hub._delivery.crowd.clients()
+        assert client.metadata["address"] == "192.0.2.7"
+        await close_all()
 
 
 async def test_a_host_that_a_proxy_said_must_be_allowed_too() -> None:
