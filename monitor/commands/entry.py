@@ -65,7 +65,11 @@ async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) ->
 
 @contextlib.contextmanager
 def as_owner(folder: Path) -> Iterator[None]:
-    """Make the directory where it is missing, as the server does, and be its owner meanwhile."""
+    """Make the directory where it is missing, as the server does, and be its owner meanwhile.
+
+    What is done meanwhile may find only those modules that were imported before.  Raises
+    `StartError` where the directory cannot be used, or is another's and we are not root.
+    """
     os.umask(0o077)
     try:
         if folder.exists() and not folder.is_dir():

@@ -293,17 +293,19 @@ def _seconds(text: str, option: str) -> float:
 
 def _hand_over(text: str, made: Token, settings: Settings) -> None:
     """Print a token, alone; beside it what it is, and the line to paste."""
-    what, line = _use(made, _url(settings))
+    what, line = _use(made, _url(settings), " --pin PIN" if _is_pinned(settings) else "")
     until = f", until {instant(made.expires)}" if made.expires is not None else ""
     click.echo(f"token {made.id}: {what}{until}; it is shown once, so keep it in a file", err=True)
     click.echo(line, err=True)
+    if "--pin" in line:
+        click.echo("PIN is the authority's fingerprint: monitor tls init shows it", err=True)
     click.echo(text)
 
 
-def _use(made: Token, url: str) -> tuple[str, str]:
+def _use(made: Token, url: str, pin: str) -> tuple[str, str]:
     """What a token is for, in words, and the line that uses it."""
     hosts = "every host" if made.hosts == ALL_HOSTS else ", ".join(made.hosts)
-    agent = f"monitor agent --server {url} --token-file FILE"
+    agent = f"monitor agent --server {url} --token-file FILE{pin}"
     header = '-H "Authorization: Bearer $(cat FILE)"'
     match made.kind:
         case TokenKind.AGENT:
@@ -323,6 +325,14 @@ def _use(made: Token, url: str) -> tuple[str, str]:
             return f"for {scopes}, on {hosts}", f"curl {header} {url}{path}"
 
 
+def _is_pinned(settings: Settings) -> bool:
+    """Whether the server's certificate is of its own making, so that agents are told of it."""
+    config = settings.server
+    return config.tls_cert is None and (
+        config.tls == "auto" or (config.tls is None and not config.is_local())
+    )
+
+
 def _url(settings: Settings) -> str:
     """Where others find the server, as far as its configuration tells."""
     config = settings.server
@@ -331,8 +341,6 @@ def _url(settings: Settings) -> str:
     host, port = parse_listen(config.listen)
     if host in ANY_ADDRESS:
         host = socket.gethostname()
-    is_plain = config.tls == "off" or (
-        config.tls is None and config.tls_cert is None and config.is_local()
-    )
+    is_plain = config.tls_cert is None and not _is_pinned(settings)
     name = f"[{host}]" if ":" in host else host
     return f"{'http' if is_plain else 'https'}://{name}:{port or 'PORT'}"
