@@ -8,6 +8,7 @@ one would be open again, or closed to everybody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -206,6 +207,8 @@ class Accounts:
         today = self._directory.accounts.get(account.name)
         if today is None or today.changed != account.changed:
             return None  # it got another password while this one was compared
+        if self._passwords.is_old(today.password):
+            await self._renew(today, password)
         now = self._clock()
         credential = make(SESSION_PREFIX)
         session = Session(
@@ -225,6 +228,12 @@ class Accounts:
         await self._records.create(session)
         await self._audit.record(Actor(account.name, address), "session.open", session.id)
         return credential.text, session
+
+    async def _renew(self, account: Account, password: str) -> None:
+        """Keep the same password by today's parameters; no session ends by that."""
+        hashed = await self._passwords.hashed(password)
+        with contextlib.suppress(Conflict):  # somebody else changed it meanwhile: next time
+            await self._records.update(msgspec.structs.replace(account, password=hashed))
 
     def sessions_of(self, name: str) -> list[Session]:
         """The sessions of an account that have not expired, newest first."""

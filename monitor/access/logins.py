@@ -37,6 +37,15 @@ class Failures:
         while len(self._failed) > MOST_KEYS:
             self._failed.popitem(last=False)
 
+    def withdraw(self, keys: tuple[str, ...], at: float) -> None:
+        """What was added at an instant was no failure after all."""
+        for key in (each[:KEY_CHARACTERS] for each in keys):
+            failed = self._failed.get(key)
+            if failed is not None and at in failed:
+                failed.remove(at)
+                if not failed:
+                    del self._failed[key]
+
     def forget(self, key: str) -> None:
         """Somebody came in."""
         self._failed.pop(key[:KEY_CHARACTERS], None)

@@ -28,6 +28,7 @@ from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.forwarded import Proxies
+from monitor.web.login import Login
 from monitor.web.pages import Pages
 from monitor.web.printing import Printer
 from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_status
@@ -59,7 +60,8 @@ def create_app(
     app.url_map.merge_slashes = False
     printer = Printer(services)
     pages = Pages(services, printer)
-    policies = _added(app, [*_routes(services), *pages.routes])
+    login = Login(services, printer)
+    policies = _added(app, [*_routes(services), *pages.routes, *login.routes])
     app.before_request(_Admission(services.door, policies).admit)
     faults = _Faults(pages)
     app.register_error_handler(MonitorError, faults.show_error)

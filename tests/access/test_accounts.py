@@ -300,3 +300,21 @@ async def test_all_other_sessions_are_ended(house: House) -> None:
     assert await accounts.end_others(ROOT, "ann", caller.credential) == 1
     held = [directory.by_cookie(each, house.now) is not None for each in (mine, other, bens)]
     assert held == [True, False, True]
+
+
+async def test_a_hash_of_other_parameters_is_renewed_at_login() -> None:
+    """It must be that whoever comes in is kept by today's parameters, and no session ends by it."""
+    house = House()
+    await house.office.accounts.create(ROOT, "ann", Role.ADMIN, PASSWORD)
+    later = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    house.office.accounts._passwords = Passwords(later)
+    cookies = []
+    for _ in range(2):
+        found = await house.office.accounts.log_in(
+            "ann", PASSWORD, remember=False, address="::1", agent=""
+        )
+        assert found is not None
+        cookies.append(found[0])
+        kept = house.office.directory.accounts["ann"].password
+        assert not later.check_needs_rehash(kept)
+    assert all(house.office.directory.by_cookie(each, house.now) for each in cookies)

@@ -55,3 +55,14 @@ def test_a_long_name_takes_no_more_memory() -> None:
     assert max(map(len, failures._failed)) == KEY_CHARACTERS
     failures.forget(name)
     assert failures.wait_seconds((name,), 0) == 0
+
+
+def test_an_attempt_that_came_in_was_no_failure() -> None:
+    """It must be that attempts count while they are looked at, and those that came in no more."""
+    failures = Failures()
+    for second in range(10):
+        failures.add(("user:ann", "address:::1"), float(second))
+    assert failures.wait_seconds(("user:ann",), 10.0) > 0
+    failures.withdraw(("user:ann", "address:::1"), 9.0)
+    assert failures.wait_seconds(("user:ann", "address:::1"), 10.0) == 0
+    failures.withdraw(("user:nobody",), 9.0)
