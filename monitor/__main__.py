@@ -176,7 +176,7 @@ def _encryption(settings: Settings) -> str:
         from monitor.web.certificates import require_usable  # noqa: PLC0415 - cryptography
 
         require_usable(settings.server, time.time)
-    return described(settings.server)
+    return f"# {described(settings.server)}"
 
 
 def _retention(settings: Settings) -> str:

@@ -63,7 +63,8 @@ def test_check(words: tuple[str, ...]) -> None:
     result = run(*words)
     assert result.exit_code == 0
     assert 'listen = "127.0.0.1:8460"  # default' in result.stdout
-    heading, *tiers = result.stdout.splitlines()[-7:]
+    tls, heading, *tiers = result.stdout.splitlines()[-8:]
+    assert tls == "# TLS: off, on loopback"
     match = re.fullmatch(
         r"# History of 1 host with (\d+) series every 1s, by an estimate:", heading
     )
@@ -182,6 +183,19 @@ def test_a_real_process() -> None:
     bad = process("check")
     assert (bad.returncode, bad.stdout) == (78, "")
     assert bad.stderr == "config.toml:1:1: x: unknown key\n"
+
+
+def test_check_of_tls() -> None:
+    """It must be that the check says how connections will be encrypted, whoever has an account."""
+    for listen, said in (("0.0.0.0:1", "auto, with a certificate authority"), ("[::1]:1", "off")):
+        Path("mine.toml").write_text(f'[server]\nlisten = "{listen}"\n')
+        result = run("check", "--config", "mine.toml")
+        assert result.exit_code == 0
+        assert f"# TLS: {said}" in result.stdout
+    Path("mine.toml").write_text('[server]\ntls_cert = "gone.pem"\ntls_key = "gone.pem"\n')
+    result = run("check", "--config", "mine.toml")
+    assert result.exit_code == 78
+    assert result.stderr == f"server.tls_cert: {Path.cwd()}/gone.pem: No such file or directory\n"
 
 
 def test_check_is_light() -> None:
