@@ -36,6 +36,7 @@ from monitor.web.push import PATH as PUSH_PATH
 from monitor.web.push import PushEndpoint
 from monitor.web.routes import Route
 from monitor.web.services import Services
+from monitor.web.settings import Settings
 
 LONGEST_BODY_BYTES = 64 * 1024
 """No route of the framework takes a body today; pushes are read beside it."""
@@ -60,8 +61,8 @@ def create_app(
     app.url_map.merge_slashes = False
     printer = Printer(services)
     pages = Pages(services, printer)
-    login = Login(services, printer)
-    policies = _added(app, [*_routes(services), *pages.routes, *login.routes])
+    people = [*Login(services, printer).routes, *Settings(services, printer).routes]
+    policies = _added(app, [*_routes(services), *pages.routes, *people])
     app.before_request(_Admission(services.door, policies).admit)
     faults = _Faults(pages)
     app.register_error_handler(MonitorError, faults.show_error)

@@ -20,6 +20,7 @@ from monitor.core.access import NOBODY, Caller, CallerKind, Policy
 from monitor.errors import InputError, MonitorError, excerpt
 from monitor.web.asgi import Scope
 from monitor.web.cookies import clearing, setting
+from monitor.web.devices import device
 from monitor.web.forms import safe_next, sent
 from monitor.web.printing import Printer, wants_page
 from monitor.web.problems import CHALLENGE
@@ -98,7 +99,7 @@ class Login:
                 password,
                 remember=remember,
                 address=here,
-                agent=request.headers.get("User-Agent", ""),
+                agent=device(request.headers.get("User-Agent", "")),
             )
         except BaseException:
             self._failures.withdraw(keys, now)
