@@ -35,7 +35,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from monitor.stream.reader import MOST_UNREAD_BYTES, Sink, SSEClient
 from monitor.web.problems import CONTENT_TYPE, of_status
-from monitor.web.secure import SecureSink, read_less, secured
+from monitor.web.secure import SecureSink, prepare, secured
 from monitor.web.security import SECURITY_HEADERS
 
 STREAM_SEND_BUFFER_BYTES = 32 * 1024
@@ -74,7 +74,7 @@ class Connections:
         """Have Hypercorn use our connections from now on, and tell us of each."""
         self.context = context
         if context is not None:
-            read_less()
+            prepare()
 
         class Connection(_Connection):
             """One of these connections."""

@@ -11,6 +11,7 @@ into.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from asyncio import sslproto
 from dataclasses import dataclass
@@ -48,10 +49,26 @@ class _Protocol(asyncio.StreamReaderProtocol):
             exc = ConnectionResetError("the connection ended")
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:
+        """The peer sends no more: over TLS that is the end."""
+        super().eof_received()
+        return False
 
-def read_less() -> None:
-    """Have asyncio keep little for each connection over TLS, from now on."""
+
+def prepare() -> None:
+    """Have asyncio keep little for each connection over TLS, and say nothing of peers that left.
+
+    That would be a line for each answer to such a peer, and as many as it likes in our log.
+    """
     sslproto.SSLProtocol.max_size = READ_BYTES
+    logging.getLogger("asyncio").addFilter(_is_worth_saying)
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    return record.msg not in _IDLE
+
+
+_IDLE = frozenset({"SSL connection is closed", "socket.send() raised exception."})
 
 
 async def secured(wire: asyncio.Transport, context: ssl.SSLContext) -> Secured | None:

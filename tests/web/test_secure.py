@@ -220,6 +220,14 @@ async def test_peers_that_leave_midway_leave_nothing(
     await eventually(lambda: len(rig.services.connections) == 0)
 
 
+def test_answers_to_a_peer_that_left_are_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """It must be that asyncio says nothing of each, and goes on to say everything else."""
+    secure.prepare()
+    for said in ("SSL connection is closed", "socket.send() raised exception.", "something else"):
+        logging.getLogger("asyncio").warning(said)
+    assert caplog.messages == ["something else"]
+
+
 async def test_requests_follow_each_other_and_bodies_are_whole(
     rig: Rig, trust: ssl.SSLContext, silence: None
 ) -> None:
