@@ -27,6 +27,7 @@ from monitor.web.door import Door, came_by_cookie
 from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
+from monitor.web.eventspage import Events
 from monitor.web.forwarded import Proxies
 from monitor.web.login import Login
 from monitor.web.pages import Pages
@@ -61,8 +62,15 @@ def create_app(
     app.url_map.merge_slashes = False
     printer = Printer(services)
     pages = Pages(services, printer)
-    people = [*Login(services, printer).routes, *Settings(services, printer).routes]
-    policies = _added(app, [*_routes(services), *pages.routes, *people])
+    rooms = (
+        pages,
+        Events(services, printer),
+        Login(services, printer),
+        Settings(services, printer),
+    )
+    policies = _added(
+        app, [*_routes(services), *(route for room in rooms for route in room.routes)]
+    )
     app.before_request(_Admission(services.door, policies).admit)
     faults = _Faults(pages)
     app.register_error_handler(MonitorError, faults.show_error)

@@ -1,5 +1,7 @@
 /** Asks the server for a range of many series, in as few requests as an address has room for. */
 
+import { loggedOut } from "./door.js";
+
 /** A URL is at most 8 KB for the server; KEYs may be long. */
 const LONGEST_QUERY = 6_000;
 /** KEYs that the server takes in one request. */
@@ -29,6 +31,7 @@ export async function asked(url, signal) {
     throw new Refused(0, "");
   }
   if (response.ok) return response.json();
+  if (response.status === 401) loggedOut();
   const problem = await response.json().catch(() => ({}));
   throw new Refused(response.status, typeof problem.detail === "string" ? problem.detail : "");
 }

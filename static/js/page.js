@@ -3,10 +3,12 @@
  */
 
 import { perFrame } from "./buffer.js";
+import { onLoggedOut, showLoggedOut } from "./door.js";
+import { EventsPage } from "./events.js";
 import { FleetPage } from "./fleet.js";
 import { HostPage } from "./host.js";
 import { Live } from "./live.js";
-import { isAfter, withoutSuperseded } from "./messages.js";
+import { isAfter, isLogged, withoutSuperseded } from "./messages.js";
 import { showState, Statuses } from "./status.js";
 import { Store } from "./store.js";
 import { connect } from "./tab.js";
@@ -20,11 +22,13 @@ const TICK_MS = 1_000;
 const VIEWS = {
   host: (host, store, live, signal) => new HostPage(host, store, live, signal),
   fleet: (_host, store, live) => new FleetPage(store, live),
+  events: () => new EventsPage(),
 };
 
 /**
  * @typedef {{onConnected(): void, onMetrics(data: any, snapshot: boolean): void,
- *   onStatus(): void, onTick(): void}} View
+ *   onStatus(): void, onTick(): void,
+ *   onLogged?(message: import("./messages.js").Message): void}} View
  * @type {View}
  */
 const NO_VIEW = { onConnected() {}, onMetrics() {}, onStatus() {}, onTick() {} };
@@ -42,7 +46,9 @@ function open() {
   const statuses = new Statuses(() => view.onStatus(), signal);
 
   const apply = (/** @type {import("./messages.js").Message[]} */ messages) => {
-    for (const { type, data, id, snapshot } of messages) {
+    for (const message of messages) {
+      const { type, data, id, snapshot } = message;
+      if (isLogged(message)) view.onLogged?.(message);
       if (type === "connected") {
         if (data.gap) statuses.mend();
         view.onConnected();
@@ -59,7 +65,17 @@ function open() {
   const push = perFrame(apply, withoutSuperseded, signal);
 
   const from = { topics: topics.split(","), position, version };
-  connect(from, { onMessage: push, onState: showState }, signal);
+  const stop = () => {
+    showState("ended", "");
+    showLoggedOut();
+    ended.abort();
+  };
+  onLoggedOut(stop, signal);
+  const onState = (/** @type {import("./stream.js").State} */ state, /** @type {string} */ reason) => {
+    if (state === "ended") stop();
+    else showState(state, reason);
+  };
+  connect(from, { onMessage: push, onState }, signal);
   const timer = window.setInterval(() => {
     live.age();
     view.onTick();

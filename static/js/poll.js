@@ -16,7 +16,7 @@ const MOST_CHARACTERS = 32 * 1024 * 1024;
 /** What an answer other than 200 means to whoever reads the page. */
 const REFUSALS = new Map([
   [400, "the server does not understand this page; reload it"],
-  [401, "you are logged out; log in and reload the page"],
+  [401, "you have been logged out"],
   [403, "you may not see this"],
   [404, "the server does not know what this page shows"],
   [429, "the server is busy"],

@@ -143,7 +143,7 @@ class Sharing {
       { topics, position: this.asked, blocked },
       {
         onMessage: (message) => this.pass(stream, message),
-        onState: (state, reason, status) => this.onState(stream, state, reason, status),
+        onState: (state, reason) => this.onState(stream, state, reason),
       },
     );
     this.next = stream;
@@ -209,10 +209,14 @@ class Sharing {
     if (told || data.gap) tab.tell({ ...message, data, id: tab.position });
   }
 
-  /** @param {Stream} stream @param {string} state @param {string} reason @param {number} status */
-  onState(stream, state, reason, status) {
+  /** @param {Stream} stream @param {string} state @param {string} reason */
+  onState(stream, state, reason) {
+    if (state === "ended") {
+      this.finish(reason);
+      return;
+    }
     if (state === "refused" && stream.topics.length > 1) {
-      this.single(stream, reason, status);
+      this.single(stream, reason);
       return;
     }
     for (const tab of this.heeded()) {
@@ -220,17 +224,25 @@ class Sharing {
     }
   }
 
+  /** The browser's session is over, for every tab; whoever logs in joins anew. @param {string} reason */
+  finish(reason) {
+    for (const [port, tab] of [...this.tabs]) {
+      tab.show("ended", reason);
+      this.leave(port);
+    }
+  }
+
   // Topics that are refused must not cost the other tabs their stream.
 
-  /** @param {Stream} stream @param {string} reason @param {number} status */
-  async single(stream, reason, status) {
+  /** @param {Stream} stream @param {string} reason */
+  async single(stream, reason) {
     stream.end();
     if (stream === this.next) this.next = null;
     if (stream === this.present) {
       this.present = null;
       for (const tab of this.tabs.values()) tab.attached = false;
     }
-    const refused = status === 401 ? new Set(stream.topics) : await this.refusedOf(stream.topics);
+    const refused = await this.refusedOf(stream.topics);
     for (const tab of this.heeded()) {
       if (![...tab.topics].some((topic) => refused.has(topic))) continue;
       tab.aside = true;
@@ -259,7 +271,9 @@ class Sharing {
       try {
         await probe([topic], signal);
       } catch (error) {
-        if (/** @type {import("./poll.js").Refused} */ (error).ours) refused.add(topic);
+        const { ours, status, message } = /** @type {import("./poll.js").Refused} */ (error);
+        if (status === 401) this.finish(message);
+        if (ours) refused.add(topic);
       }
     }
     return refused;

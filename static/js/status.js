@@ -1,5 +1,7 @@
 /** What the log and the stream's own state put on every page: statuses of hosts, the banner. */
 
+import { loggedOut } from "./door.js";
+
 const SHAPES = { up: "●", stale: "○", down: "■", retired: "○" };
 /** A list that could not be had is asked for again after so long. */
 const RETRY_MS = 5_000;
@@ -16,10 +18,11 @@ export function showState(state, reason) {
     waiting: `■ Not live: ${reason}; trying again`,
     blocked: "▲ Stream blocked by a proxy: refreshed every 5 s",
     refused: `■ Not live: ${reason}`,
+    ended: "■ Logged out",
   }[state];
   if (!banner || banner.textContent === words) return;
   banner.textContent = words;
-  banner.classList.toggle("is-lost", state === "waiting" || state === "refused");
+  banner.classList.toggle("is-lost", ["waiting", "refused", "ended"].includes(state));
   banner.classList.toggle("is-blocked", state === "blocked");
 }
 
@@ -62,6 +65,10 @@ export class Statuses {
     this.newer.clear();
     try {
       const response = await fetch("/api/v1/hosts", { signal: this.signal });
+      if (response.status === 401) {
+        loggedOut();
+        return;
+      }
       if (!response.ok) throw new Error(`hosts: ${response.status}`);
       for (const { host, status, since } of await response.json()) {
         if (this.newer.has(host) || !shows(host)) continue;

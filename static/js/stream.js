@@ -42,8 +42,9 @@ const FAREWELLS = new Map([
 ]);
 
 /**
- * @typedef {"live" | "waiting" | "blocked" | "refused"} State
- * `waiting`: lost, and coming back; `blocked`: polling; `refused`: the server will not.
+ * @typedef {"live" | "waiting" | "blocked" | "refused" | "ended"} State
+ * `waiting`: lost, and coming back; `blocked`: polling; `refused`: the server will not;
+ * `ended`: whoever reads is logged out, and nothing is asked any more.
  *
  * @typedef {object} Listener
  * @property {(message: import("./messages.js").Message) => void} onMessage
@@ -197,10 +198,17 @@ export class Stream {
   refuse(refused) {
     if (this.ended.signal.aborted) return;
     const { status, message } = refused;
-    if (refused.busy) this.retry(message, OVERLOAD_WAIT_MS);
+    if (status === 401) this.finish(message);
+    else if (refused.busy) this.retry(message, OVERLOAD_WAIT_MS);
     else if (!refused.ours) this.retry(status ? message : "the server cannot be reached");
     else if (refused.lasting) this.retry(message, REFUSED_WAIT_MS, status);
     else this.retry(message, 0, status);
+  }
+
+  /** The session is over: asking again cannot help. @param {string} reason */
+  finish(reason) {
+    this.say("ended", reason, 401);
+    this.end();
   }
 
   /**
@@ -288,6 +296,10 @@ export class Stream {
     if (isLogged(message) && this.position && !isAfter(id, this.position)) return;
     this.advance(id);
     this.listener.onMessage(message);
+    if (type === "disconnected" && data.reason === "revoked") {
+      this.close(); // before the browser comes back by itself: first, why
+      this.diagnose();
+    }
   }
 
   /** @param {string} id */

@@ -123,8 +123,10 @@ function share(worker, here, listener, onUseless, signal) {
     if (left.signal.aborted) return;
     unanswered = 0;
     if (data.kind === "message") listener.onMessage(data.message);
-    else if (data.kind === "state") listener.onState(data.state, data.reason, 0);
-    else if (data.kind === "full") giveUp();
+    else if (data.kind === "state") {
+      if (data.state === "ended") leave(); // the worker has let go of this tab already
+      listener.onState(data.state, data.reason, 0);
+    } else if (data.kind === "full") giveUp();
     else if (data.kind === "lock") whenGone(data.name, left.signal, () => giveUp(true));
     else if (data.kind === "unknown") join();
     else if (data.kind === "hello") {

@@ -142,7 +142,6 @@ async def test_a_gateway_without_its_server_is_waited_for(
 @pytest.mark.parametrize(
     ("status", "words", "most"),
     [
-        (401, "you are logged out; log in and reload the page", 3),
         (403, "you may not see this", 3),
         (404, "the server does not know what this page shows", 8),
         (200, "the server is busy", 9),
