@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test faults check format bench dist lock clean \
+.PHONY: help run test faults check audit format bench dist lock clean \
 	run-environment dev-environment browser-packages test-packages chromium servers
 
 FAULTS := tests/store/test_kills.py tests/store/test_power.py tests/store/test_damage.py \
@@ -24,7 +24,8 @@ help: ## say this
 	@echo 'make run      start the server and show this host on http://127.0.0.1:8460'
 	@echo 'make test     run every test, browser tests included'
 	@echo 'make faults   what damage, kills and power cuts do to history, many times over'
-	@echo 'make check    format, lint, types, import floors, sources'
+	@echo 'make check    format, lint, types, import floors, sources, dangerous calls'
+	@echo 'make audit    ask whether what we depend on has known vulnerabilities'
 	@echo 'make format   put the code into the form that check wants'
 	@echo 'make bench    measure, and print what was measured'
 	@echo 'make dist     build the wheel into dist/'
@@ -51,8 +52,14 @@ check: dev-environment
 	$(bin)/lint-imports --no-logo >.cache/floors.txt 2>&1 || \
 		{ cat .cache/floors.txt; faults="$$faults floors"; }; \
 	$(bin)/python tools/check_sources.py || faults="$$faults sources"; \
+	$(bin)/bandit --quiet --configfile pyproject.toml --recursive monitor tools || \
+		faults="$$faults security"; \
 	if [ -n "$$faults" ]; then echo "make check found faults in:$$faults" >&2; exit 1; fi; \
 	echo 'make check: clean'
+
+# Exit status 3: the service that knows of vulnerabilities could not be asked.
+audit: dev-environment
+	@$(bin)/python tools/audit.py
 
 format: dev-environment
 	@$(bin)/ruff check --quiet --fix-only .

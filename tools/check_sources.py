@@ -3,6 +3,7 @@
 - `static/js`: DOM is built by nodes, so nothing may parse a string into markup or code.
 - `templates`: the content security policy forbids inline script, style and handlers; a
   page that has one is broken in the browser, and here before that.
+- our own Python, tests aside: no shell, no objects from bytes, no certificate unverified.
 - every tracked file: no host of a package registry, and lock files with a hash for each
   file and no address.
 
@@ -24,11 +25,11 @@ LARGEST_BYTES = 4_000_000
 """A file larger than this is a picture or a recording, and is not read."""
 
 SCRIPT_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b(inner|outer)HTML\b"), "builds DOM from a string"),
+    (re.compile(r"\b(inner|outer)HTML\b|\bsrcdoc\b"), "builds DOM from a string"),
     (re.compile(r"\binsertAdjacentHTML\b"), "builds DOM from a string"),
     (re.compile(r"\b(createContextualFragment|parseFromString|setHTMLUnsafe)\b"), "parses markup"),
     (re.compile(r"\bdocument\s*\.\s*write(ln)?\b"), "writes markup"),
-    (re.compile(r"(?<![\w.])eval\s*\(|\bnew\s+Function\b"), "runs a string"),
+    (re.compile(r"(?<![\w.])eval\s*\(|(?<![\w.])Function\s*\("), "runs a string"),
     (re.compile(r"\bset(Timeout|Interval)\s*\(\s*[\"'`]"), "runs a string"),
     (re.compile(r"\bimport\s*(\(\s*)?[\"'`]https?:|\bfrom\s+[\"']https?:"), "loads from elsewhere"),
 )
@@ -49,7 +50,16 @@ TEMPLATE_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"<(script|link|img)\b[^>]*\s(src|href)\s*=\s*[\"']?(https?:)?//"),
         "loads from elsewhere",
     ),
-    (re.compile(r"\|\s*safe\b"), "prints without escaping"),
+    (re.compile(r"\|\s*safe\b|\bautoescape\b|\bMarkup\b"), "prints without escaping"),
+)
+
+# The linters look for dangerous calls of the package; this holds for tools and benchmarks too.
+PYTHON_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bshell\s*=\s*True\b"), "starts a shell"),
+    (re.compile(r"^\s*(import|from)\s+(pickle|marshal|shelve|dill)\b", re.MULTILINE), "unpickles"),
+    (re.compile(r"\byaml\s*\.\s*(unsafe_|full_)?load(_all)?\s*\("), "loads objects from YAML"),
+    (re.compile(r"\bautoescape\s*=\s*False\b"), "prints without escaping"),
+    (re.compile(r"\bCERT_NONE\b|\bverify\s*=\s*False\b"), "verifies no certificate"),
 )
 
 # Written in parts, so that this file does not hold what it refuses.
@@ -107,6 +117,8 @@ def faults_of(root: Path, path: str) -> Iterator[Fault]:
         yield from matches(text, SCRIPT_RULES)
     if path.startswith("templates/"):
         yield from matches(text, TEMPLATE_RULES)
+    if path.endswith(".py") and path.startswith(("monitor/", "tools/", "bench/")):
+        yield from matches(text, PYTHON_RULES)
     if path == "package-lock.json":
         yield from npm_lock_faults(text)
     if path.endswith(".lock"):

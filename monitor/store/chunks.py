@@ -204,6 +204,7 @@ def select(
     """
     for keep in keeps:
         for row in connection.execute(
+            # _COLUMNS is a constant of this file.
             f"SELECT {_COLUMNS} FROM chunks WHERE host = ? AND level = ? AND keep = ?"  # noqa: S608
             " AND last >= ? AND first < ? AND last < ? ORDER BY last, first",
             (host, level, keep, start, end, end + LONGEST_SECONDS[level]),
@@ -241,5 +242,6 @@ def newest(connection: apsw.Connection, host: int) -> float:
 
 def every(connection: apsw.Connection) -> Iterator[StoredChunk]:
     """Every chunk there is, by the table itself and no index."""
+    # _COLUMNS is a constant of this file.
     for row in connection.execute(f"SELECT {_COLUMNS} FROM chunks NOT INDEXED"):  # noqa: S608
         yield StoredChunk(*row)

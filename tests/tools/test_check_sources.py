@@ -26,6 +26,8 @@ def faults(root: Path, path: str, text: str) -> list[str]:
         "document . writeln(text)",
         "eval(text)",
         "const made = new Function('return 1');",
+        "const made = Function('return 1');",
+        "frame.srcdoc = text;",
         "setTimeout('go()', 10)",
         "import x from 'https://somewhere.example/x.js';",
         "new DOMParser().parseFromString(text, 'text/html')",
@@ -116,3 +118,24 @@ def test_a_lock_of_pip_has_hashes_and_no_address(tmp_path: Path) -> None:
     assert faults(tmp_path, "requirements.lock", "--extra-index-url x\n" + good) == [
         "has an address or an option"
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "subprocess.run(command, shell=True)",
+        "import pickle\n",
+        "yaml.load(text)",
+        "Environment(autoescape=False)",
+        "context.verify_mode = ssl.CERT_NONE",
+        "httpx2.get(url, verify=False)",
+    ],
+)
+def test_dangerous_python_of_ours_is_refused(tmp_path: Path, text: str) -> None:
+    assert faults(tmp_path, "tools/x.py", text)
+    assert faults(tmp_path, "tests/x.py", text) == []
+
+
+@pytest.mark.parametrize("text", ["{% autoescape false %}", "{{ Markup(name) }}", "{{ a | safe }}"])
+def test_a_template_that_does_not_escape_is_refused(tmp_path: Path, text: str) -> None:
+    assert faults(tmp_path, "templates/host.html", text)
