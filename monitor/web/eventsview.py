@@ -161,7 +161,7 @@ def _notice(data: Mapping[str, object]) -> _Words:
 
 def _more(details: Mapping[str, object]) -> Iterator[str]:
     for name, value in details.items():
-        if name not in {"actor", "address", "action", "target", "outcome"}:
+        if value != [] and name not in {"actor", "address", "action", "target", "outcome"}:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             yield f"{name} {shown}"
 

@@ -116,7 +116,7 @@ function audited(made, { actor, address, action, target, outcome, ...more }) {
   made.details = joined(
     outcome,
     address ? `from ${address}` : "",
-    ...Object.entries(more).map(([name, value]) => `${name} ${shown(value)}`),
+    ...Object.entries(more).map(([name, value]) => (shown(value) ? `${name} ${shown(value)}` : "")),
   );
 }
 
