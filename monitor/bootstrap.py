@@ -20,12 +20,13 @@ from typing import IO, TYPE_CHECKING
 
 import structlog
 
-from monitor import logs
+from monitor import logs, weighing
 from monitor.access.office import Office
 from monitor.care import restore
 from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
+from monitor.core.load import Load, most_memory
 from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
 from monitor.ingest.intake import Intake
@@ -39,7 +40,7 @@ from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
 from monitor.web.app import create_app
-from monitor.web.config import limits
+from monitor.web.config import is_local, limits
 from monitor.web.connections import Connections
 from monitor.web.door import Door
 from monitor.web.forwarded import Proxies
@@ -261,7 +262,17 @@ class Application:
         self._office = Office(registry, events, time.time)
         self._door = Door(self._office, self._hub, time.time, is_loopback=is_loopback)
         most = limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        self._connections = Connections(most.most_connections)
+        proxies = Proxies.of(
+            settings.server.trusted_proxies,
+            settings.server.public_url,
+            lambda: self._door.is_open,
+        )
+        self._connections = Connections(
+            most.connections,
+            most.connections_per_address,
+            lambda host: is_local(host) or proxies.trusts(host),
+        )
+        self._load = Load(most_memory(settings.server.max_memory, weighing.machine_bytes()))
         services = Services(
             state=state,
             store=self._store,
@@ -273,6 +284,7 @@ class Application:
                 host,
                 time.time,
                 store.oldest_accepted,
+                self._load,
             ),
             assets=assets.load(),
             connections=self._connections,
@@ -281,12 +293,8 @@ class Application:
             clock=time.time,
             ready=self._is_ready,
             host=host,
+            load=self._load,
             limits=most,
-        )
-        proxies = Proxies.of(
-            settings.server.trusted_proxies,
-            settings.server.public_url,
-            lambda: self._door.is_open,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)
 
@@ -350,6 +358,7 @@ class Application:
             asyncio.create_task(self._office.directory.follow(), name="directory"),
             asyncio.create_task(self._office.keep(), name="office"),
             asyncio.create_task(self._door.watch(), name="door"),
+            asyncio.create_task(weighing.watch(self._load), name="load"),
             asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),
         ]
         if source is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from monitor.core.quantity import Between, Check, shown
+from monitor.core.quantity import Between, Bytes, Check, shown
 
 LOOKUP_SECONDS = 5.0
 """How long the resolver may take over a name to listen on."""
@@ -70,6 +70,14 @@ def is_loopback(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     return parsed.is_loopback
+
+
+def is_local(address: str) -> bool:
+    """The same of whatever stands for a peer: what is no address is not this machine."""
+    try:
+        return is_loopback(address)
+    except ValueError:
+        return False
 
 
 def _addresses(name: str) -> list[str]:
@@ -164,6 +172,8 @@ class ServerConfig:
     """Its key."""
     trusted_proxies: tuple[Annotated[str, Check(proxy)], ...] = ()
     """Whose word is taken for who asks, by which scheme and for which host."""
+    max_memory: Annotated[Bytes, Between(256 * 1024 * 1024, 2**50)] | None = None
+    """Near it work is refused, in a documented order; by default half of the machine's."""
     max_connections: Annotated[int, Between(16, 1_000_000)] | None = None
     """Event streams at once; by default what the open files' limit leaves."""
     max_connections_per_address: Annotated[int, Between(1, 1_000_000)] | None = None
@@ -190,6 +200,13 @@ class ServerConfig:
             return False
 
 
+RESERVED = 64
+"""Connections above the configured most that are served still, though no stream is opened on them:
+for health, pages and pushes."""
+
+RESERVED_PER_ADDRESS = 16
+"""The same for each address, so that it hears why it gets no stream more."""
+
 MOST_PER_ADDRESS = 64
 """Streams from one address that is not this machine's own."""
 
@@ -207,21 +224,28 @@ class Limits:
     most_connections: int
     most_per_address: int | None = None
     """What the operator set, which then holds for every address."""
+    most_places: int = 1_000_000
+    """How many connections the descriptors are enough for, whatever was configured."""
+
+    @property
+    def connections(self) -> int:
+        """The most connections at once, streams and all others."""
+        return min(self.most_connections, self.most_places) + RESERVED
+
+    @property
+    def connections_per_address(self) -> int:
+        """The same for an address that is neither this machine's nor a proxy's."""
+        return (self.most_per_address or MOST_PER_ADDRESS) + RESERVED_PER_ADDRESS
 
     def per_address(self, host: str) -> int | None:
         """The most connections from an address, or none where there is no limit."""
         if self.most_per_address is not None:
             return self.most_per_address
-        try:
-            local = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            local = False
-        return None if local else MOST_PER_ADDRESS
+        return None if is_local(host) else MOST_PER_ADDRESS
 
 
 def limits(config: ServerConfig, descriptors: int) -> Limits:
     """The limits that a configuration means where a process may have so many descriptors."""
-    most = config.max_connections
-    if most is None:
-        most = max(16, int(descriptors * (1 - COLLECTORS_SHARE)) - OTHER_DESCRIPTORS)
-    return Limits(most, config.max_connections_per_address)
+    fit = max(16, int(descriptors * (1 - COLLECTORS_SHARE)) - OTHER_DESCRIPTORS)
+    most = fit if config.max_connections is None else config.max_connections
+    return Limits(most, config.max_connections_per_address, fit)

@@ -14,27 +14,36 @@ So two of its classes are replaced by children of theirs, here and nowhere else:
 4. What is no HTTP at all is refused with a reason and the same headers as everything else.
 5. A stream's connection is taken over once its response's head is written: from then on its
    bytes go from the hub to the transport, and everything that HTTP needed for it is let go.
-6. Connections beyond the most that there may be are closed before anything is read from them.
+6. Each connection needs a place (`monitor.web.places`): one that only waits goes when somebody else
+   needs its own, and where there is none a newcomer is closed before anything is read from it.
 7. TLS begins here, when a connection is already counted, and not in asyncio (`monitor.web.secure`).
+8. Bytes are judged before h11 gets them (`monitor.web.framing`), and a head must come whole within
+   five seconds of the connection's opening or of the last answer, however it dribbles.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from http import HTTPStatus
+from typing import Any, cast
 
 import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 
 from monitor.stream.reader import MOST_UNREAD_BYTES, Sink, SSEClient
-from monitor.web.problems import CONTENT_TYPE, of_status
+from monitor.web.framing import Framing, Refusal
+from monitor.web.places import Place, Places
+from monitor.web.problems import CONTENT_TYPE, Problem
 from monitor.web.secure import SecureSink, prepare, secured
 from monitor.web.security import SECURITY_HEADERS
 
@@ -45,9 +54,15 @@ choice is 4 MB (STREAM 3.4).  Only streams have it: it makes large answers slow.
 MOST = 1_000_000
 """Where nobody says how many connections there may be."""
 
-RESERVED = 64
-"""Connections above the configured most that are served still, though no stream is opened on them:
-for health, pages and pushes.  Those above are closed unheard."""
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 1024 * 1024
+"""How long, and how much, a peer that was refused may go on sending into the void: to close on one
+that still sends takes the answer from it."""
+
+_POISON = b"\0\r\n\r\n"
+"""What h11 refuses wherever it stands, in a head, between chunks and in trailers.  It is passed
+in place of what was refused before, so that the refusal comes in its turn: after the answers to
+the requests that came before."""
 
 Address = tuple[str, int]
 
@@ -55,11 +70,15 @@ Address = tuple[str, int]
 class Connections:
     """The open connections of one server."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self.most = most + RESERVED
-        """How many there may be at once."""
-        self.refused_total = 0
-        """How many were closed unheard."""
+    def __init__(
+        self,
+        most: int = MOST,
+        most_per_address: int = MOST,
+        is_exempt: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.places = Places(most, most_per_address, is_exempt)
+        self.refusals: Counter[str] = Counter()
+        """How many requests were refused on their bytes, by code."""
         self.handshakes_failed_total = 0
         """How many spoke no TLS where they had to."""
         self.context: Callable[[], ssl.SSLContext] | None = None
@@ -81,8 +100,13 @@ class Connections:
 
             connections = self
 
+        class Http1(_Http1):
+            """HTTP on one of them."""
+
+            refusals = self.refusals
+
         hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined]
-        hypercorn.protocol.H11Protocol = _Http1  # type: ignore[attr-defined]
+        hypercorn.protocol.H11Protocol = Http1  # type: ignore[attr-defined]
 
     def take_over(self, peer: Address | None, client: SSEClient) -> Sink | None:
         """Make a reader the protocol of its peer's connection; where its bytes go is returned.
@@ -98,6 +122,11 @@ class Connections:
         for transport in ending:
             transport.abort()
         return len(ending)
+
+    @property
+    def refused_total(self) -> int:
+        """How many were closed unheard."""
+        return self.places.refused["full"] + self.places.refused["address"]
 
     def opened(self, connection: _Connection) -> None:
         """A connection came, to be served over HTTP."""
@@ -126,10 +155,11 @@ class _Connection(TCPServer):
         self.wire = cast("asyncio.Transport", self.writer.transport)
         self.task = asyncio.current_task()
         self.is_taken = False
-        if len(self.connections) >= self.connections.most:
-            self.connections.refused_total += 1
+        place = self.connections.places.take(self.address[0], self.wire.abort)
+        if place is None:
             self.wire.abort()
             return
+        self.place = place
         self.connections.opened(self)
         # The first writer would close what is beneath TLS when nobody holds it any more.
         self.writers = [self.writer]
@@ -145,6 +175,7 @@ class _Connection(TCPServer):
             self.connections.left_http(self)
             if not self.is_taken:
                 self.connections.closed(self.wire)
+                self.connections.places.leave(self.place)
 
     async def _secure(self, context: ssl.SSLContext) -> bool:
         """Speak TLS from now on; whether it came to that."""
@@ -179,10 +210,42 @@ class _Connection(TCPServer):
         if isinstance(transport, asyncio.ReadTransport):
             transport.resume_reading()  # it is paused where the peer sent much after its request
         # The writers would close the transport when nobody holds them any more.
-        client.let_go = partial(_let_go, self.connections, self.wire, self.writers)
+        client.let_go = partial(_let_go, self.connections, self.wire, self.place, self.writers)
         self.connections.left_http(self)
         self.task.cancel()
         return sink
+
+    async def protocol_send(self, event: Event) -> None:
+        """Do what HTTP wants done with the connection."""
+        if isinstance(event, Updated):
+            if event.idle:
+                self.connections.places.wait(self.place)
+            else:
+                self.connections.places.serve(self.place)
+        elif isinstance(event, Closed) and asyncio.current_task() is self.task:
+            await self._linger()
+        await super().protocol_send(event)
+
+    async def _linger(self) -> None:
+        """Let a peer that was refused while it sends read why, within bounds."""
+        http = self.protocol.protocol
+        if not isinstance(http, _Http1) or http.refusal is None:
+            return
+        self.connections.places.wait(self.place)
+        left = LINGER_BYTES
+        with contextlib.suppress(OSError, RuntimeError, NotImplementedError):
+            if self.writer.can_write_eof():
+                self.writer.write_eof()
+            async with asyncio.timeout(LINGER_SECONDS):
+                while left > 0 and (piece := await self.reader.read(LINGER_BYTES)):
+                    left -= len(piece)
+
+    async def _initiate_server_close(self) -> None:
+        # Hypercorn's clock has run since the connection opened or the last answer was sent.
+        http = self.protocol.protocol
+        if isinstance(http, _Http1):
+            await http.expire()
+        await super()._initiate_server_close()
 
     async def _read_data(self) -> None:
         await super()._read_data()
@@ -197,22 +260,65 @@ class _Connection(TCPServer):
 
 
 def _let_go(
-    connections: Connections, wire: asyncio.Transport, _writers: list[asyncio.StreamWriter]
+    connections: Connections,
+    wire: asyncio.Transport,
+    place: Place,
+    _writers: list[asyncio.StreamWriter],
 ) -> None:
     connections.closed(wire)
+    connections.places.leave(place)
 
 
 class _Http1(H11Protocol):
-    """HTTP/1.1, and nothing that pretends to become something else."""
+    """HTTP/1.1, well framed, and nothing that pretends to become something else."""
+
+    refusals: Counter[str]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.refusal: Refusal | None = None
+        """Why nothing more is read, where that is so."""
+        self._framing = Framing()
+
+    async def handle(self, event: Event) -> None:
+        """Take what came, as far as it is well framed."""
+        if not isinstance(event, RawData):
+            await super().handle(event)
+            return
+        passed, refusal = self._framing.judge(event.data)
+        if refusal is not None:
+            self._refuse(refusal)
+        if passed or not event.data:
+            await super().handle(RawData(passed))
+        if refusal is None:
+            return
+        if isinstance(self.connection, h11.Connection):
+            await super().handle(RawData(_POISON))
+        else:
+            # It asked for a WebSocket, and speaks although it was not given one.
+            await self.send(Closed())
+
+    async def expire(self) -> None:
+        """Say that a head has not come in time, where one has begun to come."""
+        if self._framing.is_within_head and isinstance(self.connection, h11.Connection):
+            self._refuse(_TOO_SLOW)
+            await super().handle(RawData(_POISON))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.refusals[refusal.code] += 1
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Let every request be what it says it is."""
 
-    async def _send_error_response(self, status_code: int) -> None:
-        # h11 answers 501 to a transfer encoding it does not know; the caller is at fault.
-        problem = of_status(
-            status_code if 400 <= status_code < 500 else 400,
-            "the request is not well-formed HTTP/1.1, or its head is too large",
+    async def _send_error_response(self, _status_code: int) -> None:
+        refusal = self.refusal or _MALFORMED
+        problem = Problem(
+            title=HTTPStatus(refusal.status).phrase,
+            status=refusal.status,
+            detail=refusal.detail,
+            code=refusal.code,
+            limit=refusal.limit,
         )
         body = problem.encoded()
         headers = [
@@ -226,3 +332,9 @@ class _Http1(H11Protocol):
         await self._send_h11_event(h11.Response(status_code=problem.status, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
+
+
+_MALFORMED = Refusal(400, "bad_framing", "the request is not well-formed HTTP/1.1")
+"""Where h11 sees a fault that we have not seen: a peer that leaves amid a body."""
+
+_TOO_SLOW = Refusal(408, "request_timeout", "the head of the request does not come in time")

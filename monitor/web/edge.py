@@ -1,8 +1,9 @@
 """The edge: what every request must pass, and what every response carries when it leaves.
 
 It is plain ASGI around the application, so that nothing behind it can forget it: Host allow
-list, HTTP/1.1 only, limits on URL and headers, no body where none belongs, no change by another
-site's page, security headers on everything, one log line for every request that failed.  What
+list, no body where none belongs, no change by another site's page, security headers on
+everything, one log line for every request that failed.  That a request is well framed and within
+bounds was seen before, on its bytes (`monitor.web.framing`).  What
 proxies say of a request is believed or taken off here, so that behind the edge a scope's client,
 scheme and Host are what they were at the outermost listed proxy; its ``monitor.peer`` is who
 really is at the other end of the connection.
@@ -24,10 +25,6 @@ from monitor.web.forwarded import Proxies, is_forwarded
 from monitor.web.listening import FIRST_ACCOUNT
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
 from monitor.web.security import SECURITY_HEADERS, TRANSPORT_SECURITY
-
-LONGEST_URL_BYTES = 8 * 1024
-LONGEST_HEADERS_BYTES = 72 * 1024
-MOST_HEADERS = 100
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that some route may answer; all others are refused here."""
@@ -105,18 +102,6 @@ class Edge:
 
     def _refusal(self, scope: Scope) -> tuple[Problem | None, bool]:
         """Why this request goes no further, and whether its connection must end."""
-        headers = scope["headers"]
-        if scope["http_version"] not in {"1.0", "1.1"}:
-            return of_status(505, "this server speaks HTTP/1.1"), True
-        url_bytes = len(scope["raw_path"]) + len(scope["query_string"]) + 1
-        if url_bytes > LONGEST_URL_BYTES:
-            return _limited(414, f"the URL has {url_bytes} bytes", LONGEST_URL_BYTES), True
-        if len(headers) > MOST_HEADERS:
-            return _limited(431, f"the request has {len(headers)} headers", MOST_HEADERS), True
-        header_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
-        if header_bytes > LONGEST_HEADERS_BYTES:
-            detail = f"the headers have {header_bytes} bytes"
-            return _limited(431, detail, LONGEST_HEADERS_BYTES), True
         if (problem := self._believe(scope)) is not None:
             return problem, True
         headers = scope["headers"]
@@ -160,10 +145,7 @@ class Edge:
 
     def _bad_host(self, headers: list[tuple[bytes, bytes]]) -> Problem | None:
         hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1:
-            detail = "a request has exactly one Host header"
-            return of_status(400, detail, "bad_host")
-        text = hosts[0].decode("latin-1").lower()
+        text = hosts[0].decode("latin-1").lower()  # there is one: `monitor.web.framing` has seen it
         found = _HOST.fullmatch(text)
         if found is None or (found[2] is not None and not 0 < int(found[2]) < 65_536):
             return of_status(400, "the Host header is not a host and a port", "bad_host")
@@ -205,17 +187,9 @@ def _is_lasting(scope: Scope) -> bool:
     return found is not None and not is_loopback(found[1])
 
 
-def _limited(status: int, detail: str, limit: int) -> Problem:
-    plain = of_status(status, detail)
-    return Problem(title=plain.title, status=status, detail=detail, code=plain.code, limit=limit)
-
-
 def _bad_body(method: str, headers: list[tuple[bytes, bytes]]) -> tuple[Problem | None, bool]:
     lengths = [value for name, value in headers if name == b"content-length"]
     encoded = any(name == b"transfer-encoding" for name, _ in headers)
-    if encoded and lengths:
-        detail = "Content-Length and Transfer-Encoding exclude each other"
-        return of_status(400, detail, "bad_framing"), True
     if method in {"GET", "HEAD"} and (encoded or any(value.strip(b"0") for value in lengths)):
         return of_status(400, f"a {method} request has no body", "unexpected_body"), True
     return None, False

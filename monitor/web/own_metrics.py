@@ -64,6 +64,19 @@ def _stream(services: Services) -> tuple[Family, ...]:
             "counter",
             services.connections.refused_total,
         ),
+        _by(
+            "monitor_connections_closed_total",
+            "Connections closed for want of a place: unheard because the server was full or their "
+            "address had too many, or waiting ones that had to yield.",
+            "reason",
+            services.connections.places.refused,
+        ),
+        _by(
+            "monitor_requests_refused_total",
+            "Requests refused on their bytes, by code.",
+            "code",
+            services.connections.refusals,
+        ),
         Family.single(
             "monitor_stream_readers", "Open streams.", "gauge", services.hub.client_count
         ),

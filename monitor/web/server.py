@@ -22,7 +22,7 @@ from monitor.web.connections import Connections
 BACKLOG = 4_096
 """Connections waiting to be accepted: a reconnect storm must not be refused (STREAM 3.4)."""
 
-ACCEPTED_AT_ONCE = 128
+ACCEPTED_AT_ONCE = 16
 """Connections accepted before those that there are get their turn.  asyncio takes the backlog for
 this, and would use up all descriptors before one connection too many can be closed."""
 

@@ -57,8 +57,8 @@ def test_a_host_that_is_no_host_is_refused(running: Server, host: str) -> None:
 
 
 def test_a_missing_or_double_host_is_refused(running: Server) -> None:
-    refused(raw.send(running.url, b"GET /healthz HTTP/1.1\r\n\r\n"), 400, "bad_request")
-    refused(raw.send(running.url, b"GET / HTTP/1.1\r\n" + HOST * 2 + b"\r\n"), 400, "bad_request")
+    refused(raw.send(running.url, b"GET /healthz HTTP/1.1\r\n\r\n"), 400, "bad_host")
+    refused(raw.send(running.url, b"GET / HTTP/1.1\r\n" + HOST * 2 + b"\r\n"), 400, "bad_host")
     refused(raw.send(running.url, b"GET /healthz HTTP/1.0\r\n\r\n"), 400, "bad_host")
 
 
@@ -88,7 +88,7 @@ def test_too_many_or_too_large_headers_are_refused(running: Server) -> None:
     ],
 )
 def test_what_is_no_http_is_refused_with_a_reason(running: Server, request_bytes: bytes) -> None:
-    refused(raw.send_and_see_the_end(running.url, request_bytes), 400, "bad_request")
+    refused(raw.send_and_see_the_end(running.url, request_bytes), 400, "bad_framing")
 
 
 def test_a_body_where_none_belongs_is_refused_and_the_connection_ends(running: Server) -> None:
