@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from monitor.core.access import OPEN, Caller
+from monitor.core.load import Load, Shed
 from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import push
-from monitor.ingest.push import PushDocument
-from monitor.ingest.senders import Senders
+from monitor.ingest.push import Columns, PushDocument
+from monitor.ingest.senders import Sender, Senders
 from monitor.model import Frame, Snapshot
 
 Accept: TypeAlias = Callable[[Sequence[Frame], Sequence[Snapshot]], Awaitable[None]]
@@ -32,6 +33,12 @@ values, and five times that for KEYs that are seen for the first time."""
 
 MANY_SERIES = 300
 """So many columns are put together in a worker thread."""
+
+MOST_REFUSED = 100
+"""Hosts that are remembered for having brought too many series."""
+
+ENDLESS_BYTES = 2**62
+"""A bound of memory that is none."""
 
 MOST_AT_ONCE = 2
 """Worker threads for large bodies; more would only wait for each other."""
@@ -61,6 +68,7 @@ class Intake:
         own_host: str,
         clock: Callable[[], float],
         oldest: Callable[[float], float] = lambda _: -math.inf,
+        load: Load | None = None,
     ) -> None:
         self.senders = Senders(own_host)
         self.outcomes: Counter[str] = Counter()
@@ -69,6 +77,9 @@ class Intake:
         self._label = label
         self._clock = clock
         self._oldest = oldest
+        self._load = load or Load(ENDLESS_BYTES)
+        self.refused_series: OrderedDict[str, int] = OrderedDict()
+        """How often hosts wanted more series than there may be, the latest last."""
         self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def push(self, body: bytes, caller: Caller = OPEN) -> Receipt:
@@ -84,6 +95,8 @@ class Intake:
         if not caller.writes(document.host):
             detail = f"this token does not write the host {excerpt(document.host)}"
             raise MonitorError(detail, code="host_mismatch", field="host", status=403)
+        if self.senders.known(document.host, document.columns.schema.texts) is None:
+            self._load.require(Shed.NEW_SERIES)
         sender = self.senders.of(document)
         async with sender.lock:
             number = document.number
@@ -91,7 +104,7 @@ class Intake:
                 self.outcomes["duplicate"] += 1
                 return Receipt(0, True, number.seq)
             self._require_kept(document)
-            columns = sender.schemas.agree(document.columns)
+            columns = self._agreed(sender, document)
             many = len(columns.schema) > MANY_SERIES
             frames = await self._apart(many, sender.schemas.frames, document, columns)
             await self._accept(frames, document.snapshots)
@@ -101,6 +114,19 @@ class Intake:
                 sender.accepted(number)
         self.outcomes["accepted"] += 1
         return Receipt(len(frames), False, None if number is None else number.seq)
+
+    def _agreed(self, sender: Sender, document: PushDocument) -> Columns:
+        try:
+            return sender.schemas.agree(document.columns)
+        except InputError:
+            self._note_refused(document.host)
+            raise
+
+    def _note_refused(self, host: str) -> None:
+        """Remember who wanted more series than there may be, for the pages to say."""
+        self.refused_series[host] = self.refused_series.pop(host, 0) + 1
+        while len(self.refused_series) > MOST_REFUSED:
+            self.refused_series.popitem(last=False)
 
     def _require_kept(self, document: PushDocument) -> None:
         """Raise `InputError` where a frame is older than what is kept: its sender drops it."""

@@ -51,7 +51,7 @@ class Api:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._histories = Histories(services, Turns())
+        self._histories = Histories(services, Turns(services.load))
         self.operations = self._table()
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 

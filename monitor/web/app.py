@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import quote
 
@@ -55,6 +56,11 @@ def create_app(
     services: Services, allowed_hosts: tuple[str, ...] = (), proxies: Proxies | None = None
 ) -> Edge:
     """The ASGI application, edge included.  Nothing is opened or started by it."""
+    return Edge(routed(services), allowed_hosts, proxies)
+
+
+def routed(services: Services) -> Routed:
+    """The same without the edge, as it knows its routes."""
     app = Quart("monitor", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_BODY_BYTES
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
@@ -79,9 +85,22 @@ def create_app(
     app.after_request(_compress)
     beside: dict[str, Beside] = {
         STREAM_PATH: StreamEndpoint(services),
-        PUSH_PATH: PushEndpoint(services.intake, services.door.report_refusal),
+        PUSH_PATH: PushEndpoint(services.intake, services.door.report_refusal, services.load),
     }
-    return Edge(_Routed(cast("Application", app), beside, services.door), allowed_hosts, proxies)
+    listed = tuple(
+        Listed(rule.rule, frozenset(rule.methods or ()), policies[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+    )
+    return Routed(cast("Application", app), listed, beside, services.door)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An address that is served: its rule, its methods (all, where none is named), who may ask."""
+
+    rule: str
+    methods: frozenset[str]
+    policy: Policy
 
 
 class Beside(Protocol):
@@ -100,15 +119,30 @@ class Beside(Protocol):
         """Answer one that has not."""
 
 
-class _Routed:
-    """The framework's application, and beside it, by path, what is not served by it."""
+class Routed:
+    """The framework's application, and beside it, by path, what is not served by it.
 
-    def __init__(self, application: Application, beside: Mapping[str, Beside], door: Door) -> None:
+    `routes` is all of it.  Raises `StartError` where something does not say who may ask for it.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        listed: tuple[Listed, ...],
+        beside: Mapping[str, Beside],
+        door: Door,
+    ) -> None:
         self._application = application
         self._beside = beside
         self._door = door
+        for path, served in beside.items():
+            if not isinstance(getattr(served, "policy", None), Policy):
+                raise StartError(f"the route {path} does not say who may ask for it")
+        others = (Listed(path, frozenset(), served.policy) for path, served in beside.items())
+        self.routes = (*listed, *others)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope."""
         found = self._beside.get(scope["path"]) if scope["type"] == "http" else None
         if found is None:
             await self._application(scope, receive, send)

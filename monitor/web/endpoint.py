@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers, MIMEAccept, MultiDict
 from werkzeug.http import parse_accept_header
 
 from monitor.core.access import Policy
+from monitor.core.load import Shed
 from monitor.errors import InputError, MonitorError, Unavailable
 from monitor.stream import topics
 from monitor.stream.reader import Audience, SSEClient
@@ -110,6 +111,7 @@ class StreamEndpoint:
         """Write the head, and give the connection to the hub."""
         services = self._services
         address = str((scope.get("client") or ("", 0))[0])
+        services.load.require(Shed.STREAMS)
         self._room.enter(address)
         is_attached = False
         try:

@@ -84,7 +84,7 @@ class Events:
             position_text(log.epoch, last),
             now,
             asked(request.args, now).span,
-            self._services.store.warnings(),
+            self._services.warnings(),
             self._printer.visitor(),
         )
         html = await asyncio.to_thread(

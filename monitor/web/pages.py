@@ -68,7 +68,7 @@ class Pages:
     def __init__(self, services: Services, printer: Printer) -> None:
         self._services = services
         self._printer = printer
-        self._turns = Turns()
+        self._turns = Turns(services.load)
         self.routes = (
             Route("/", "page_fleet", self.fleet, Policy.READ),
             Route("/hosts/<name>", "page_host", self.host, Policy.READ),
@@ -116,7 +116,7 @@ class Pages:
         position = position_text(log.epoch, await log.last())
         now = self._services.clock()
         span = asked(request.args, now).span
-        warnings = self._services.store.warnings()
+        warnings = self._services.warnings()
         return Around(position, now, span, warnings, self._printer.visitor())
 
     async def _remembered(self, host: HostState) -> HostState:

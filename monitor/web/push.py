@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from monitor.core.access import Policy
+from monitor.core.load import Load, Shed
 from monitor.errors import InputError, MonitorError, Unavailable, excerpt
 from monitor.ingest.intake import Intake
 from monitor.web.answers import PushAnswer
@@ -67,8 +68,11 @@ class PushEndpoint:
 
     policy = Policy.PUSH
 
-    def __init__(self, intake: Intake, report: Report, limits: PushLimits | None = None) -> None:
+    def __init__(
+        self, intake: Intake, report: Report, load: Load, limits: PushLimits | None = None
+    ) -> None:
         self._intake = intake
+        self._load = load
         self._report = report
         self._limits = limits or PushLimits()
         self._held_bytes = 0
@@ -105,6 +109,7 @@ class PushEndpoint:
         if scope["query_string"]:
             detail = "a push has no parameters: everything stands in its body"
             raise InputError(detail, code="unknown_param")
+        self._load.require(Shed.PUSHES)
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         _require_json(_values(headers, b"content-type"))
         _require_identity(_values(headers, b"content-encoding"))

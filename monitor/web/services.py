@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from monitor.core.load import Load
 from monitor.core.state import LiveState
-from monitor.ingest.intake import Intake
-from monitor.ports import EventLog, SeriesStore
+from monitor.ingest.intake import ENDLESS_BYTES, Intake
+from monitor.ports import EventLog, SeriesStore, StoreWarning
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
 from monitor.web.config import Limits
@@ -37,5 +38,18 @@ class Services:
     """Whether the first frame of this host has been accepted, and the log can be written."""
     host: str
     """This host's name."""
+    load: Load = field(default_factory=lambda: Load(ENDLESS_BYTES))
+    """What is shed now."""
     limits: Limits = NO_LIMITS
     """How many connections there may be."""
+
+    def warnings(self) -> tuple[StoreWarning, ...]:
+        """What an operator should know now, of the store and of the whole server."""
+        found = list(self.store.warnings())
+        if said := self.load.warning():
+            found.append(StoreWarning("overloaded", said))
+        if refused := self.intake.refused_series:
+            names = ", ".join(list(refused)[-3:])
+            said = f"{len(refused)} hosts bring more series than there may be, lately {names}."
+            found.append(StoreWarning("series_limit", said))
+        return tuple(found)

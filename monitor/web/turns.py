@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from monitor.core.load import Load, Shed
 from monitor.errors import Unavailable
 
 MOST_AT_ONCE = 4
@@ -28,7 +29,8 @@ QUERY_SECONDS = 10.0
 class Turns:
     """The places of queries."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load) -> None:
+        self._load = load
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._large = asyncio.Semaphore(MOST_LARGE_AT_ONCE)
 
@@ -48,8 +50,10 @@ class Turns:
     async def taken(self, *, large: bool = False) -> AsyncIterator[None]:
         """Run the block in a place of its own.
 
-        Raises `Unavailable` where none becomes free within `WAIT_SECONDS`.
+        Raises `Unavailable` where none becomes free within `WAIT_SECONDS`, and a 503 where the
+        server has too much to do for any.
         """
+        self._load.require(Shed.QUERIES)
         async with contextlib.AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(WAIT_SECONDS):

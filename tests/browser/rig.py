@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 
 from monitor.access.office import Office
 from monitor.access.passwords import Passwords
+from monitor.core.load import Load
 from monitor.core.state import LiveState
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
@@ -50,12 +51,14 @@ class Rig:
         cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.office = Office(MemoryRegistry(), self.log, time.time, cheap)
         self.door = Door(self.office, self.hub, time.time)
+        load = Load(2**62)
         self.services = Services(
             state=self.state,
             store=self.store,
             log=self.log,
             hub=self.hub,
-            intake=Intake(self.pipeline.accept_all, self._label, host, time.time),
+            intake=Intake(self.pipeline.accept_all, self._label, host, time.time, load=load),
+            load=load,
             assets=assets.load(),
             connections=Connections(),
             door=self.door,

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.access import OPEN
+from monitor.core.load import Load
 from monitor.errors import Unavailable
 from monitor.ingest.intake import Accept, Intake
 from monitor.model import SeriesKey
@@ -456,7 +457,7 @@ def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
     async def report(_scope: object, _error: object) -> None:
         """Nobody is told."""
 
-    return PushEndpoint(intake, report, PushLimits(**limits))  # type: ignore[arg-type]
+    return PushEndpoint(intake, report, Load(2**62), PushLimits(**limits))  # type: ignore[arg-type]
 
 
 async def stored(_frames: object, _snapshots: object) -> None:
