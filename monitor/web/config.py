@@ -178,6 +178,8 @@ class ServerConfig:
     """Event streams at once; by default what the open files' limit leaves."""
     max_connections_per_address: Annotated[int, Between(1, 1_000_000)] | None = None
     """The same for one address; by default 64, and for loopback no limit."""
+    max_streams_per_user: Annotated[int, Between(1, 100_000)] = 16
+    """The same for one account, and for one token."""
 
     def faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Keys that do not agree, each with a sentence."""
@@ -224,6 +226,8 @@ class Limits:
     most_connections: int
     most_per_address: int | None = None
     """What the operator set, which then holds for every address."""
+    most_per_user: int = 16
+    """Streams of one account, or one token."""
     most_places: int = 1_000_000
     """How many connections the descriptors are enough for, whatever was configured."""
 
@@ -248,4 +252,6 @@ def limits(config: ServerConfig, descriptors: int) -> Limits:
     """The limits that a configuration means where a process may have so many descriptors."""
     fit = max(16, int(descriptors * (1 - COLLECTORS_SHARE)) - OTHER_DESCRIPTORS)
     most = fit if config.max_connections is None else config.max_connections
-    return Limits(most, config.max_connections_per_address, fit)
+    return Limits(
+        most, config.max_connections_per_address, config.max_streams_per_user, most_places=fit
+    )

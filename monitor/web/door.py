@@ -158,10 +158,6 @@ class Door:
             await asyncio.sleep(SWEEP_SECONDS)
             self.look_again()
 
-    def streams_of(self, caller: Caller) -> int:
-        """How many streams are open for a caller."""
-        return sum(held.name == caller.name for held in self._held.values())
-
     def _today(self, caller: Caller) -> Caller | None:
         if caller.kind is CallerKind.OPEN:
             return caller if self.is_open else None

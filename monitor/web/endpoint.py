@@ -112,11 +112,16 @@ class StreamEndpoint:
         services = self._services
         address = str((scope.get("client") or ("", 0))[0])
         services.load.require(Shed.STREAMS)
-        self._room.enter(address)
+        caller = caller_of(scope)
+        who = caller.name if caller.credential else ""
+        self._room.enter(address, who)
         is_attached = False
         try:
             client = await services.hub.subscribe(
-                asked.audience.topics, {"address": address}, asked.position, asked.audience
+                asked.audience.topics,
+                {"address": address, "caller": who},
+                asked.position,
+                asked.audience,
             )
             head = _head(asked.audience.wire)
             raw = [(name.encode(), value.encode()) for name, value in head.items()]
@@ -125,16 +130,16 @@ class StreamEndpoint:
             if transport is not None:
                 is_attached = True  # and from now on it is the hub that says when it has gone
                 services.hub.attach(client, transport)
-                services.door.hold(caller_of(scope), client)
+                services.door.hold(caller, client)
         finally:
             if not is_attached:
-                self._room.leave(address)
+                self._room.leave(address, who)
 
     def _gone(self, client: SSEClient) -> None:
         """A stream has ended; those that came another way have taken no place."""
         address = client.metadata.get("address")
         if address is not None:
-            self._room.leave(address)
+            self._room.leave(address, client.metadata.get("caller", ""))
 
     async def _answer_once(self, asked: _Asked, send: Send) -> None:
         """One complete response with what is owed now; a few are made at a time."""

@@ -1,4 +1,4 @@
-"""Room for streams: how many are open or being opened, in all and from each address.
+"""Room for streams: how many are open or being opened, in all, from an address, for a caller.
 
 A place is taken before anything is waited for, so that a crowd that comes at once finds no more
 places than there are.
@@ -18,10 +18,14 @@ class Room:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._by_address: Counter[str] = Counter()
+        self._by_caller: Counter[str] = Counter()
         self._taken = 0
 
-    def enter(self, address: str) -> None:
-        """Take a place.  Raises a `MonitorError` of status 429 where there is none."""
+    def enter(self, address: str, caller: str = "") -> None:
+        """Take a place.  Raises a `MonitorError` of status 429 where there is none.
+
+        `caller` is who comes, empty where that is anybody.
+        """
         most = self._limits.most_connections
         if self._taken >= most:
             detail = "there are as many streams as there may be"
@@ -30,12 +34,18 @@ class Room:
         if allowed is not None and self._by_address[address] >= allowed:
             detail = "there are too many streams from this address"
             raise MonitorError(detail, code="too_many_streams", status=429, limit=allowed)
+        most = self._limits.most_per_user
+        if caller and self._by_caller[caller] >= most:
+            detail = "there are too many streams of this user or token"
+            raise MonitorError(detail, code="too_many_streams", status=429, limit=most)
         self._taken += 1
         self._by_address[address] += 1
+        self._by_caller[caller] += 1
 
-    def leave(self, address: str) -> None:
+    def leave(self, address: str, caller: str = "") -> None:
         """Give a place back."""
         self._taken -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        for places, name in ((self._by_address, address), (self._by_caller, caller)):
+            places[name] -= 1
+            if not places[name]:
+                del places[name]

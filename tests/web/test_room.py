@@ -49,3 +49,18 @@ def test_loopback_has_no_limit_unless_one_is_set(host: str, most: int | None) ->
 def test_streams_get_what_collectors_and_everything_else_leave(descriptors: int, most: int) -> None:
     assert limits(ServerConfig(), descriptors).most_connections == most
     assert limits(ServerConfig(max_connections=99), descriptors).most_connections == 99
+
+
+def test_a_user_has_only_so_many_streams_wherever_they_come_from() -> None:
+    """It must be that one account, or one token, cannot take the places of all."""
+    room = Room(Limits(most_connections=100, most_per_user=2))
+    room.enter("127.0.0.1", "ann")
+    room.enter("10.0.0.1", "ann")
+    with pytest.raises(MonitorError) as refused:
+        room.enter("10.0.0.2", "ann")
+    assert (refused.value.code, refused.value.limit) == ("too_many_streams", 2)
+    room.enter("10.0.0.2", "ben")
+    for _ in range(3):
+        room.enter("127.0.0.1")  # an open server knows nobody by name
+    room.leave("10.0.0.1", "ann")
+    room.enter("10.0.0.2", "ann")
