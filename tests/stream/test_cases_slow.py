@@ -22,6 +22,7 @@ import pytest
 from monitor.stream import delivery as delivery_module
 from monitor.stream import hub as hub_module
 from monitor.web import server as server_module
+from monitor.web.forwarded import Proxies
 from tests.browser.rig import Rig
 from tests.serving import ROOT, Server
 from tests.stream.making import CPU, event_id, eventually, happen, notice, notices, position
@@ -391,7 +392,9 @@ async def test_case_26_a_vanished_peer_is_gone_within_heartbeat_and_user_timeout
     monkeypatch.setattr(
         server_module, "listener", lambda _, port: listener(elsewhere.address, port)
     )
-    async with Rig("web-1").serving() as rig:
+    # In plain text the server answers nobody beyond this machine but its proxies.
+    proxies = Proxies.of([elsewhere.peer])
+    async with Rig("web-1").serving(proxies=proxies) as rig:
         port = rig.url.rpartition(":")[2]
         line = ["ip", "netns", "exec", elsewhere.name, sys.executable, "-c", PEER]
         peers = [
