@@ -112,9 +112,19 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
         locked(data_dir),
         contextlib.closing(server.listener(place.address, place.port)) as listener,
     ):
-        if settled := restore.settle(data_dir):
-            structlog.stdlib.get_logger("monitor").warning(settled)
+        log = structlog.stdlib.get_logger("monitor")
+        for said in (restore.settle(data_dir), *_unwise(data_dir)):
+            if said:
+                log.warning(said)
         return asyncio.run(_until_the_end(settings, data_dir, place, listener, accept_retention))
+
+
+def _unwise(data_dir: Path) -> Iterator[str]:
+    """What an operator would rather know at the start, in a sentence each."""
+    if os.geteuid() == 0:
+        yield "running as root, which needs nothing but reading this host: give it its own user"
+    if data_dir.stat().st_mode & 0o077:
+        yield f"others may look into the data directory: chmod 700 {data_dir}"
 
 
 async def _until_the_end(
@@ -144,7 +154,7 @@ async def _until_the_end(
         await registry.close()
         raise
     checks = (("log.db", log.check), ("series.db", store.check))
-    application = Application(settings, log, registry, store, checks, is_loopback=place.is_loopback)
+    application = Application(settings, log, registry, store, checks, place, data_dir)
     keep_the_loop_free()
     status = await application.run(listener, source)
     for number in STOPPING:
@@ -237,8 +247,8 @@ class Application:
         registry: Registry,
         store: SeriesStore,
         checks: Sequence[tuple[str, Check]] = (),
-        *,
-        is_loopback: bool = True,
+        place: Listening | None = None,
+        data_dir: Path | None = None,
     ) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
@@ -260,7 +270,12 @@ class Application:
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
         self._office = Office(registry, events, time.time)
-        self._door = Door(self._office, self._hub, time.time, is_loopback=is_loopback)
+        self._door = Door(
+            self._office,
+            self._hub,
+            time.time,
+            is_loopback=place is None or place.is_loopback,
+        )
         most = limits(settings.server, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         proxies = Proxies.of(
             settings.server.trusted_proxies,
@@ -294,6 +309,11 @@ class Application:
             ready=self._is_ready,
             host=host,
             load=self._load,
+            about={
+                "Data": str(data_dir or "in memory"),
+                "TLS": place.tls.value if place else "off",
+                "Memory": f"at most {self._load.most_memory_bytes >> 20} MiB",
+            },
             limits=most,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)

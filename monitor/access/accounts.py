@@ -29,7 +29,7 @@ from monitor.access.records import (
     require_globs,
 )
 from monitor.core.access import ALL_HOSTS, Role
-from monitor.errors import InputError, NotFound, Unavailable, excerpt
+from monitor.errors import InputError, MonitorError, NotFound, Unavailable, excerpt
 from monitor.ports import Conflict, Registry
 
 REMEMBERED_SECONDS = 30 * 86_400.0
@@ -231,8 +231,9 @@ class Accounts:
 
     async def _renew(self, account: Account, password: str) -> None:
         """Keep the same password by today's parameters; no session ends by that."""
-        hashed = await self._passwords.hashed(password)
-        with contextlib.suppress(Conflict):  # somebody else changed it meanwhile: next time
+        # Where somebody changed it meanwhile, or it cannot be written now: the next time.
+        with contextlib.suppress(Conflict, MonitorError):
+            hashed = await self._passwords.hashed(password)
             await self._records.update(msgspec.structs.replace(account, password=hashed))
 
     def sessions_of(self, name: str) -> list[Session]:

@@ -96,11 +96,11 @@ class Marker(msgspec.Struct, frozen=True):
     text: str
 
 
-class Health(msgspec.Struct, frozen=True):
-    """How the server is."""
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the server is; which version it is, is said to those who may read."""
 
     status: str
-    version: str
+    version: str | None = None
 
 
 class PushAnswer(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 from quart import Response, request
 
 import monitor
-from monitor.core.access import Policy
+from monitor.core.access import Policy, Right
 from monitor.core.catalog import metric
 from monitor.core.state import HostState
 from monitor.errors import NotFound, Unavailable
@@ -203,14 +203,14 @@ class Api:
 
     async def health(self) -> Response:
         """200 while the program runs."""
-        return answer(Health("ok", monitor.__version__))
+        return answer(Health("ok", _version()))
 
     async def readiness(self) -> Response:
         """200 once this host's first frame has been accepted, while the log can be written."""
         if not self._services.ready():
             detail = "this host's first frame has not come yet, or the log cannot be written"
             raise Unavailable(detail, code="not_ready")
-        return answer(Health("ready", monitor.__version__))
+        return answer(Health("ready", _version()))
 
     async def openapi(self) -> Response:
         """The document of this table."""
@@ -254,6 +254,10 @@ class Api:
 
     def _found(self, host: str) -> HostState:
         return self._services.objects.host(asking(), host)
+
+
+def _version() -> str | None:
+    return monitor.__version__ if Right.READ in asking().rights else None
 
 
 def _summary(host: HostState) -> HostSummary:

@@ -24,13 +24,14 @@ async def gathered(services: Services) -> tuple[Family, ...]:
     return (
         *_stream(services),
         *await _log(services),
+        *_door(services),
         *_pushes(services),
         Family.single("monitor_hosts", "Hosts known.", "gauge", len(services.state.hosts)),
         Family.single(
             "monitor_store_warnings",
-            "What the series store has to say to its operator now.",
+            "What the server has to say to its operator now, its store above all.",
             "gauge",
-            len(services.store.warnings()),
+            len(services.warnings()),
         ),
         *await asyncio.to_thread(_process),  # many descriptors take a while to count
         Family(
@@ -99,6 +100,48 @@ async def _log(services: Services) -> tuple[Family, ...]:
     except MonitorError:
         return ()  # the other figures matter the more
     return (Family.single("monitor_log_last_position", "The log's end.", "gauge", last),)
+
+
+def _door(services: Services) -> tuple[Family, ...]:
+    load = services.load
+    return (
+        _by(
+            "monitor_door_refusals_total",
+            "Requests that the door refused, by code.",
+            "code",
+            services.door.refused_total,
+        ),
+        Family.single(
+            "monitor_tls_handshakes_failed_total",
+            "TLS handshakes that came to nothing.",
+            "counter",
+            services.connections.handshakes_failed_total,
+        ),
+        Family.single(
+            "monitor_load_level",
+            "What is shed: 0 nothing, 1 new series, 2 queries, 3 new streams, 4 pushes.",
+            "gauge",
+            load.level,
+        ),
+        Family.single(
+            "monitor_memory_limit_bytes",
+            "The memory near which work is shed.",
+            "gauge",
+            load.most_memory_bytes,
+        ),
+        _by(
+            "monitor_shed_total",
+            "What was refused because of overload.",
+            "what",
+            {what.name.lower(): count for what, count in load.shed_total.items()},
+        ),
+        Family.single(
+            "monitor_hosts_with_refused_series",
+            "Hosts that lately brought more series than there may be.",
+            "gauge",
+            len(services.intake.refused_series),
+        ),
+    )
 
 
 def _pushes(services: Services) -> tuple[Family, ...]:

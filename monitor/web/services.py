@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.core.load import Load
@@ -40,6 +40,8 @@ class Services:
     """This host's name."""
     load: Load = field(default_factory=lambda: Load(ENDLESS_BYTES))
     """What is shed now."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Where and how it runs, in words, for its administrators."""
     limits: Limits = NO_LIMITS
     """How many connections there may be."""
 

@@ -18,7 +18,7 @@ from quart import Response, request
 import monitor
 from monitor.access.audit import Actor
 from monitor.access.logins import Failures
-from monitor.core.access import ALL_HOSTS, SCOPES, Policy, Role
+from monitor.core.access import ALL_HOSTS, SCOPES, Policy, Right, Role
 from monitor.errors import InputError, MonitorError
 from monitor.web import settingsview, tokenforms
 from monitor.web.asgi import Scope
@@ -155,6 +155,8 @@ class Settings:
             "Encrypted": "yes (HTTPS)" if scope["scheme"] == "https" else "no (HTTP)",
             "Open": "yes: no account exists" if self._services.door.is_open else "no",
         }
+        if Right.ADMIN in asking().rights:
+            facts |= self._services.about
         return self._page("settings_about.html", "about", facts=facts)
 
     # Accounts
