@@ -85,7 +85,12 @@ def routed(services: Services) -> Routed:
     app.after_request(_compress)
     beside: dict[str, Beside] = {
         STREAM_PATH: StreamEndpoint(services),
-        PUSH_PATH: PushEndpoint(services.intake, services.door.report_refusal, services.load),
+        PUSH_PATH: PushEndpoint(
+            services.intake,
+            services.door.report_refusal,
+            services.door.require_still,
+            services.load,
+        ),
     }
     listed = tuple(
         Listed(rule.rule, frozenset(rule.methods or ()), policies[rule.endpoint])
@@ -177,7 +182,7 @@ class _Admission:
             raise
         if policy is Policy.PUBLIC or request.method in SAFE_METHODS:
             return
-        if came_by_cookie(scope) and request.mimetype != "application/json":
+        if came_by_cookie(scope):
             form = await request.form
             self._door.require_form_token(caller, form.get("form_token"))
 
