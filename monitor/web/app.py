@@ -29,6 +29,7 @@ from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.eventspage import Events
+from monitor.web.forms import FORM
 from monitor.web.forwarded import Proxies
 from monitor.web.login import Login
 from monitor.web.pages import Pages
@@ -185,6 +186,11 @@ class _Admission:
         if came_by_cookie(scope):
             form = await request.form
             self._door.require_form_token(caller, form.get("form_token"))
+        elif request.mimetype == FORM:
+            await request.form
+        else:
+            await request.get_data()
+        self._door.require_still(scope)
 
 
 def _added(app: Quart, routes: list[Route]) -> dict[str, Policy]:

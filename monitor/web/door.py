@@ -108,6 +108,18 @@ class Door:
             raise
         return caller
 
+    def require_still(self, scope: Scope) -> None:
+        """Raise a 401 where whoever was admitted is not what they were then.
+
+        A body may take its time; who was revoked meanwhile does nothing with it any more.
+        """
+        caller = caller_of(scope)
+        if self._today(caller) != caller:
+            code = "auth_required"
+            self.refused_total[code] = self.refused_total.get(code, 0) + 1
+            detail = "what this request came in with holds no more; it was changed meanwhile"
+            raise MonitorError(detail, code=code, status=401)
+
     async def report(self, caller: Caller, address: str, action: str, target: str) -> None:
         """Leave in the audit trail that somebody was refused; a few times a minute each."""
         if self._reports.take(caller.credential or address, time.monotonic()) > 0:

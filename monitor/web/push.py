@@ -54,6 +54,10 @@ Report = Callable[[Scope, MonitorError], Awaitable[None]]
 """Is told of every push that is refused: some of it goes into the audit trail."""
 
 
+RequireStill = Callable[[Scope], None]
+"""Raises where whoever was admitted may no longer: a body takes its time to come."""
+
+
 @dataclass(frozen=True, slots=True)
 class PushLimits:
     """How long a body may take and how much may be held, all pushes together."""
@@ -69,11 +73,17 @@ class PushEndpoint:
     policy = Policy.PUSH
 
     def __init__(
-        self, intake: Intake, report: Report, load: Load, limits: PushLimits | None = None
+        self,
+        intake: Intake,
+        report: Report,
+        require_still: RequireStill,
+        load: Load,
+        limits: PushLimits | None = None,
     ) -> None:
         self._intake = intake
         self._load = load
         self._report = report
+        self._require_still = require_still
         self._limits = limits or PushLimits()
         self._held_bytes = 0
         self._log = structlog.stdlib.get_logger("monitor.web")
@@ -124,6 +134,7 @@ class PushEndpoint:
                 if self._held_bytes > self._limits.most_held_bytes:
                     detail = "too many large pushes come at once"
                     raise Unavailable(detail, limit=self._limits.most_held_bytes)
+            self._require_still(scope)
             receipt = await self._intake.push(b"".join(pieces), caller_of(scope))
         finally:
             self._held_bytes -= sum(map(len, pieces))

@@ -457,7 +457,11 @@ def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
     async def report(_scope: object, _error: object) -> None:
         """Nobody is told."""
 
-    return PushEndpoint(intake, report, Load(2**62), PushLimits(**limits))  # type: ignore[arg-type]
+    def still(_scope: object) -> None:
+        """Everybody may what they might."""
+
+    bounds = PushLimits(**limits)  # type: ignore[arg-type]
+    return PushEndpoint(intake, report, still, Load(2**62), bounds)
 
 
 async def stored(_frames: object, _snapshots: object) -> None:
