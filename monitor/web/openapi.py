@@ -117,6 +117,8 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 
 def _content(answer: Any) -> dict[str, Any]:
+    if answer == "text/event-stream":
+        return {answer: {}}  # a schema there is of each event, and some tools take it for that
     if isinstance(answer, str):
         return {answer: {"schema": {"type": "string"}}}
     (schema,), _ = msgspec.json.schema_components([answer], ref_template=_REF)
