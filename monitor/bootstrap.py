@@ -112,10 +112,8 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
         locked(data_dir),
         contextlib.closing(server.listener(place.address, place.port)) as listener,
     ):
-        log = structlog.stdlib.get_logger("monitor")
-        for said in (restore.settle(data_dir), *_unwise(data_dir)):
-            if said:
-                log.warning(said)
+        if settled := restore.settle(data_dir):
+            structlog.stdlib.get_logger("monitor").warning(settled)
         return asyncio.run(_until_the_end(settings, data_dir, place, listener, accept_retention))
 
 
@@ -153,6 +151,8 @@ async def _until_the_end(
         await log.close()
         await registry.close()
         raise
+    for said in _unwise(data_dir):
+        structlog.stdlib.get_logger("monitor").warning(said)
     checks = (("log.db", log.check), ("series.db", store.check))
     application = Application(settings, log, registry, store, checks, place, data_dir)
     keep_the_loop_free()
