@@ -31,6 +31,7 @@ LONGEST_LIST_BYTES = 4 * 1024
 _NAMES = frozenset(
     {
         b"forwarded",
+        b"x-forwarded",
         b"via",
         b"x-real-ip",
         b"remote-addr",
@@ -42,6 +43,15 @@ _NAMES = frozenset(
         b"true-client-ip",
         b"cf-connecting-ip",
         b"fastly-client-ip",
+        b"fly-client-ip",
+        b"x-azure-clientip",
+        b"x-envoy-external-address",
+        b"x-originating-ip",
+        b"x-proxyuser-ip",
+        b"x-varnish",
+        b"cdn-loop",
+        b"front-end-https",
+        b"x-scheme",
     }
 )
 """Headers by which proxies tell of themselves or of their clients, besides ``X-Forwarded-*``."""
