@@ -3,6 +3,7 @@
 #
 #   ARGS="..."   is passed on:    make run ARGS="--listen 127.0.0.1:9000"
 #                                 make test ARGS="-k stream"
+#   WORKERS=0    has one process run the tests, as a debugger wants it:  make test WORKERS=0 ARGS=--pdb
 #   PYTHON=...   names the interpreter that .venv is made from:  make test PYTHON=python3.13
 
 SHELL := /bin/sh
@@ -37,7 +38,7 @@ run: run-environment browser-packages
 	@exec $(bin)/monitor serve $(ARGS)
 
 test: dev-environment test-packages chromium servers
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest -n $(or $(WORKERS),auto) --maxprocesses 4 --dist loadfile $(ARGS)
 
 # SEEDS is how many times as many as `make test` goes through.
 faults: dev-environment
