@@ -1,0 +1,1 @@
+"""What the door costs, and what stands when somebody leans on it."""
