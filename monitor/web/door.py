@@ -26,6 +26,7 @@ from monitor.errors import MonitorError, excerpt
 from monitor.stream.hub import EventPublisher
 from monitor.stream.reader import SSEClient
 from monitor.web.asgi import Scope
+from monitor.web.places import counted
 
 SECURE_COOKIE = "__Host-monitor_session"
 """Over HTTPS.  Its prefix has the browser refuse it from anywhere but this very host."""
@@ -122,7 +123,7 @@ class Door:
 
     async def report(self, caller: Caller, address: str, action: str, target: str) -> None:
         """Leave in the audit trail that somebody was refused; a few times a minute each."""
-        if self._reports.take(caller.credential or address, time.monotonic()) > 0:
+        if self._reports.take(caller.credential or counted(address), time.monotonic()) > 0:
             return
         await self.office.audit.record(Actor(caller.said, address), action, target, "refused")
 

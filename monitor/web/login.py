@@ -22,6 +22,7 @@ from monitor.web.asgi import Scope
 from monitor.web.cookies import clearing, setting
 from monitor.web.devices import device
 from monitor.web.forms import safe_next, sent
+from monitor.web.places import counted
 from monitor.web.printing import Printer, wants_page
 from monitor.web.problems import CHALLENGE
 from monitor.web.routes import Route, address, asking
@@ -86,7 +87,7 @@ class Login:
         """The cookie of a session that was opened.  Raises a `MonitorError`: 401, 429."""
         here, now = address(), time.monotonic()
         user = f"user:{name.lower()}"
-        keys = (user, f"address:{here}")
+        keys = (user, f"address:{counted(here)}")
         wait = self._failures.wait_seconds(keys, now)
         if wait > 0:
             detail = "too many attempts to log in; wait a little, and try again"

@@ -50,7 +50,7 @@ class Places:
 
     def take(self, host: str, end: Callable[[], None]) -> Place | None:
         """Take a place for a connection from this host, which then waits; none where it may not."""
-        address = _counted(host)
+        address = counted(host)
         if self._by_address[address] >= self._most_per_address and not self._is_exempt(host):
             self.refused["address"] += 1
             return None
@@ -93,8 +93,8 @@ class Places:
             del self._by_address[place.address]
 
 
-def _counted(host: str) -> str:
-    """What an address counts as."""
+def counted(host: str) -> str:
+    """What an address counts as: of IPv6 a network of 64 bits, all of which is one customer's."""
     if ":" not in host:
         return host
     try:

@@ -10,6 +10,7 @@ from collections import Counter
 
 from monitor.errors import MonitorError
 from monitor.web.config import Limits
+from monitor.web.places import counted
 
 
 class Room:
@@ -31,7 +32,7 @@ class Room:
             detail = "there are as many streams as there may be"
             raise MonitorError(detail, code="too_many_connections", status=429, limit=most)
         allowed = self._limits.per_address(address)
-        if allowed is not None and self._by_address[address] >= allowed:
+        if allowed is not None and self._by_address[counted(address)] >= allowed:
             detail = "there are too many streams from this address"
             raise MonitorError(detail, code="too_many_streams", status=429, limit=allowed)
         most = self._limits.most_per_user
@@ -39,13 +40,13 @@ class Room:
             detail = "there are too many streams of this user or token"
             raise MonitorError(detail, code="too_many_streams", status=429, limit=most)
         self._taken += 1
-        self._by_address[address] += 1
+        self._by_address[counted(address)] += 1
         self._by_caller[caller] += 1
 
     def leave(self, address: str, caller: str = "") -> None:
         """Give a place back."""
         self._taken -= 1
-        for places, name in ((self._by_address, address), (self._by_caller, caller)):
+        for places, name in ((self._by_address, counted(address)), (self._by_caller, caller)):
             places[name] -= 1
             if not places[name]:
                 del places[name]

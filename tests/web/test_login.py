@@ -12,6 +12,7 @@ import pytest_asyncio
 from monitor.core.access import Role
 from monitor.web.cookies import clearing, setting
 from monitor.web.forms import safe_next
+from monitor.web.forwarded import Proxies
 from tests.web.house import PASSWORD, PeopledRig
 
 
@@ -215,6 +216,22 @@ async def test_a_server_without_accounts_says_so() -> None:
         assert "monitor user create NAME --role admin" in closed
         assert "Open:" not in closed
         assert (await attempt(browser)).status_code == 401
+
+
+async def test_who_has_a_network_of_addresses_gets_no_more_attempts() -> None:
+    """It must be that of IPv6 the 64 bits that every customer has count as one address."""
+    rig = PeopledRig()
+    async with rig.serving(proxies=Proxies.of(("127.0.0.1",))), rig.client() as browser:
+        await rig.person("ann", Role.ADMIN)
+
+        async def status(name: str, address: str) -> int:
+            browser.headers["X-Forwarded-For"] = address
+            return (await attempt(browser, name, "wrong")).status_code
+
+        for number in range(10):
+            assert await status(f"name{number}", f"2001:db8::{number}") == 401
+        assert await status("name10", "2001:db8::ffff") == 429
+        assert await status("name10", "2001:db8:0:1::1") == 401
 
 
 @pytest.mark.parametrize("text", ["/", "/events?kind=host&q=a%20b", "/hosts/web-1#cpu"])

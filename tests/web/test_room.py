@@ -64,3 +64,13 @@ def test_a_user_has_only_so_many_streams_wherever_they_come_from() -> None:
         room.enter("127.0.0.1")  # an open server knows nobody by name
     room.leave("10.0.0.1", "ann")
     room.enter("10.0.0.2", "ann")
+
+
+def test_a_network_of_64_bits_is_one_address() -> None:
+    """It must be that whoever has such a network, as every customer has, gets no more."""
+    room = Room(Limits(most_connections=100, most_per_address=1))
+    room.enter("2001:db8::1")
+    assert refused(room, "2001:db8::2") == "too_many_streams"
+    room.enter("2001:db8:0:1::1")
+    room.leave("2001:db8::1")
+    room.enter("2001:db8::2")
