@@ -161,6 +161,9 @@ class Accounts:
         async with self._records.alone():
             account = self.found(name)
             self._require_another_admin(account)
+            if len(self._directory.accounts) < 2:
+                detail = f"without {account.name} the server would be open; make an administrator"
+                raise InputError(detail, code="last_account", status=409)
             await self._records.delete(account)
         await self._end(account.name)
         await self._audit.record(actor, "account.delete", account.name)
@@ -262,7 +265,8 @@ class Accounts:
     async def end_others(self, actor: Actor, name: str, keep: str | None) -> int:
         """End every session of an account but one; how many."""
         ended = await self._end(name, keep)
-        await self._audit.record(actor, "session.end_others", name, sessions=ended)
+        if ended:  # else nothing was done, however often
+            await self._audit.record(actor, "session.end_others", name, sessions=ended)
         return ended
 
     async def _update(self, account: Account) -> None:

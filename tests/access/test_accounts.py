@@ -164,6 +164,18 @@ async def test_the_last_administrator_stays(house: House) -> None:
     assert [each.name for each in house.office.directory.admins()] == ["ben"]
 
 
+async def test_the_last_account_stays_whoevers_it_is(house: House) -> None:
+    """It must be that no deletion opens the server again, also where nobody is administrator."""
+    accounts = house.office.accounts
+    await accounts.create(ROOT, "ann", Role.VIEWER, PASSWORD)
+    with pytest.raises(InputError) as raised:
+        await accounts.delete(ROOT, "ann")
+    assert raised.value.code == "last_account"
+    assert house.office.directory.has_account
+    await accounts.create(ROOT, "ben", Role.ADMIN, PASSWORD)
+    await accounts.delete(ROOT, "ann")
+
+
 async def two(house: House) -> tuple[Office, Office]:
     """Two processes that know the same two administrators."""
     await house.office.accounts.create(ROOT, "ann", Role.ADMIN, PASSWORD)
@@ -298,6 +310,9 @@ async def test_all_other_sessions_are_ended(house: House) -> None:
     caller = directory.by_cookie(mine, house.now)
     assert caller is not None
     assert await accounts.end_others(ROOT, "ann", caller.credential) == 1
+    written = await house.log.last()
+    assert await accounts.end_others(ROOT, "ann", caller.credential) == 0
+    assert await house.log.last() == written  # nothing was done, and the trail is not filled by it
     held = [directory.by_cookie(each, house.now) is not None for each in (mine, other, bens)]
     assert held == [True, False, True]
 
