@@ -150,11 +150,12 @@ class Settings:
         facts = {
             "Version": monitor.__version__,
             "Python": platform.python_version(),
-            "Host": self._services.host,
             "Listening on": _place(server) if server else "unknown",
             "Encrypted": "yes (HTTPS)" if scope["scheme"] == "https" else "no (HTTP)",
             "Open": "yes: no account exists" if self._services.door.is_open else "no",
         }
+        if asking().sees(self._services.host):
+            facts["Host"] = self._services.host
         if Right.ADMIN in asking().rights:
             facts |= self._services.about
         return self._page("settings_about.html", "about", facts=facts)

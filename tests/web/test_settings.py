@@ -311,3 +311,11 @@ async def test_the_first_administrator_ends_the_openness() -> None:
 def test_a_device_is_called_what_people_call_it(agent: str, words: str) -> None:
     """It must be that a list of sessions reads as a list of devices."""
     assert device(agent) == words
+
+
+async def test_what_runs_here_names_no_host_that_is_hidden(rig: PeopledRig) -> None:
+    """It must be that the server's own host is told to those who see it."""
+    await rig.person("dan", Role.VIEWER, "db-*")
+    async with rig.as_person("vic") as vic, rig.as_person("dan") as dan:
+        assert "<dd>web-1</dd>" in (await vic.get("/settings/about")).text
+        assert "web-1" not in (await dan.get("/settings/about")).text
