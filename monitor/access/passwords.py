@@ -42,6 +42,7 @@ class Passwords:
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._waiting = 0
         self._nobodys = ""
+        self._making = asyncio.Lock()
 
     async def hashed(self, password: str) -> str:
         """The hash of a password, with its parameters and salt."""
@@ -49,8 +50,9 @@ class Passwords:
 
     async def is_right(self, password: str, kept: str | None) -> bool:
         """Whether this is the password whose hash was kept; as much work where none was."""
-        if not self._nobodys:  # before either, so that the first answer tells nothing
-            self._nobodys = await self.hashed("of an account that is not there")
+        async with self._making:  # once, though many come first at the same time
+            if not self._nobodys:  # before either, so that the first answer tells nothing
+                self._nobodys = await self.hashed("of an account that is not there")
         found = await self._apart(self._verified, kept or self._nobodys, _bytes(password))
         return found and kept is not None
 

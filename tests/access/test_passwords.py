@@ -194,3 +194,12 @@ def test_a_password_that_is_easily_guessed_is_refused(text: str) -> None:
     assert (raised.value.code, raised.value.field) == ("weak_password", "password")
     if len(text) > 4 and text.lower() != "password":
         assert text not in raised.value.detail
+
+
+async def test_the_first_who_come_together_have_one_hash_made() -> None:
+    """What nobody's password is compared with is made once, however many are the first."""
+    spy = Spy()
+    passwords = Passwords(spy)
+    await asyncio.gather(*(passwords.is_right(PASSWORD, None) for _ in range(20)))
+    assert len(spy.hashed) == 1
+    assert len(spy.compared) == 20
