@@ -18,11 +18,13 @@ from collections.abc import Iterable
 
 import structlog
 
+from monitor.core.rates import Rates
 from monitor.errors import excerpt
 from monitor.web.asgi import Application, Message, Receive, Scope, Send, answer
 from monitor.web.crosssite import is_foreign
 from monitor.web.forwarded import Proxies, is_forwarded
 from monitor.web.listening import FIRST_ACCOUNT
+from monitor.web.places import counted
 from monitor.web.problems import CONTENT_TYPE, Problem, of_status
 from monitor.web.security import SECURITY_HEADERS, TRANSPORT_SECURITY
 
@@ -31,6 +33,17 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 PROBES = frozenset({"/healthz", "/readyz"})
 """Paths that tell no secret and take none: whatever watches over the server may ask directly."""
+
+LINES_A_SECOND, LINE_BURST = 2.0, 100.0
+"""Of one address, in the log, about requests that failed: a flood of them fills no disk."""
+
+ALL_LINES_A_SECOND, ALL_LINE_BURST = 20.0, 1_000.0
+"""The same of all addresses, of which one attacker may have many."""
+
+MOST_ADDRESSES = 10_000
+"""Addresses whose lines are counted."""
+
+_EVERYBODY = "*"
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
 
@@ -52,6 +65,9 @@ class Edge:
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
         self._proxies = proxies or Proxies()
         self._log = structlog.stdlib.get_logger("monitor.web")
+        self._lines = Rates(LINES_A_SECOND, LINE_BURST, MOST_ADDRESSES)
+        self._all_lines = Rates(ALL_LINES_A_SECOND, ALL_LINE_BURST, 1)
+        self._unsaid = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""
@@ -79,14 +95,26 @@ class Edge:
         else:
             await self._serve_whoever_stays(scope, receive, sending)
         if status >= 400:
-            self._log.log(
-                40 if status >= 500 else 20,
-                "request failed",
-                method=excerpt(scope["method"]),
-                path=excerpt(scope["path"]),
-                status=status,
-                seconds=round(time.perf_counter() - started, 4),
-            )
+            self._say(scope, status, time.perf_counter() - started)
+
+    def _say(self, scope: Scope, status: int, seconds: float) -> None:
+        """Leave a line about a request that failed, and how many had none before."""
+        now, client = time.monotonic(), scope["client"]
+        address = counted(client[0]) if client else ""
+        if self._lines.take(address, now) > 0 or self._all_lines.take(_EVERYBODY, now) > 0:
+            self._unsaid += 1
+            return
+        more = {"unsaid": self._unsaid} if self._unsaid else {}
+        self._unsaid = 0
+        self._log.log(
+            40 if status >= 500 else 20,
+            "request failed",
+            method=excerpt(scope["method"]),
+            path=excerpt(scope["path"]),
+            status=status,
+            seconds=round(seconds, 4),
+            **more,
+        )
 
     async def _serve_whoever_stays(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; a peer that leaves midway is no error of anybody's.

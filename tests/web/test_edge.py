@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
+from monitor.web.asgi import Message, Scope, Send
+from monitor.web.edge import LINE_BURST, Edge
 from tests.serving import Server
 from tests.web import raw
 
@@ -198,3 +201,32 @@ def test_static_files_are_revalidated_and_compressed(running: Server) -> None:
     assert len(squeezed.body) < len(plain.body) / 2
     again = raw.get(running.url, target, if_none_match=plain.headers["etag"])
     assert (again.status, again.body) == (304, b"")
+
+
+async def test_a_flood_of_failures_fills_no_log() -> None:
+    """It must be that an address has some lines, others theirs, and the rest is counted."""
+
+    async def application(_scope: Scope, _receive: object, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        """Nobody reads."""
+
+    edge = Edge(application, ())
+
+    async def fail(address: str) -> None:
+        scope: Scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/"}
+        scope.update(scheme="https", headers=[(b"host", b"localhost")], client=(address, 1))
+        await edge(scope, receive, send)
+
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3 * int(LINE_BURST)):
+            await fail("192.0.2.1")
+        assert LINE_BURST <= len(lines) < 2 * LINE_BURST
+        said = len(lines)
+        await fail("192.0.2.2")
+    assert len(lines) == said + 1
+    assert lines[-1]["unsaid"] == 3 * LINE_BURST - said
