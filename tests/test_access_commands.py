@@ -27,6 +27,7 @@ from monitor.__main__ import main
 from monitor.access.office import Office
 from monitor.access.passwords import Passwords
 from monitor.access.records import Token
+from monitor.commands.tables import show
 from monitor.core.access import TokenKind
 from monitor.log.sqlite import open_log
 from tests import serving
@@ -588,3 +589,10 @@ def test_help_is_quick() -> None:
     )
     heavy = {"argon2", "apsw", "zxcvbn", "quart", "numpy", "cryptography", "httpx2"}
     assert not heavy & set(said.stdout.split())
+
+
+def test_what_a_terminal_would_obey_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """It must be that nothing that somebody else has written moves the cursor of whoever looks."""
+    show(("NAME", "NOTE"), [("a\x1b[2J", "b\n\u202ec")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ["a\\x1b[2J  b\\n\\u202ec"]

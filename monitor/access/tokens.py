@@ -229,6 +229,9 @@ class Tokens:
         if wish.uses is not None and not 1 <= wish.uses <= MOST_USES:
             detail = f"a token is used 1 to {MOST_USES} times"
             raise InputError(detail, code="bad_uses", field="uses", limit=MOST_USES)
+        if not wish.note.isprintable():
+            detail = "a note holds no control characters: terminals would obey them"
+            raise InputError(detail, code="bad_text", field="note")
         if len(wish.labels) > MOST_LABELS or any(
             not each or len(each) > LABEL_CHARACTERS or not each.isprintable()
             for pair in wish.labels.items()

@@ -16,8 +16,11 @@ NOTHING = "-"
 
 
 def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; the last column is as wide as it is."""
-    lines = [headings, *rows]
+    """Print a table; the last column is as wide as it is.
+
+    What a terminal would obey is shown as it is written in a program.
+    """
+    lines = [headings, *([_plain(cell) for cell in row] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(headings) - 1)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
@@ -37,6 +40,10 @@ def instant(at: float | None) -> str:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, OSError, ValueError):
         return NOTHING
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def listed(values: Sequence[str]) -> str:
