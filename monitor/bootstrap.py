@@ -117,10 +117,15 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
         return asyncio.run(_until_the_end(settings, data_dir, place, listener, accept_retention))
 
 
-def _unwise(data_dir: Path) -> Iterator[str]:
+def _unwise(settings: Settings, data_dir: Path, *, is_open: bool) -> Iterator[str]:
     """What an operator would rather know at the start, in a sentence each."""
     if os.geteuid() == 0:
         yield "running as root, which needs nothing but reading this host: give it its own user"
+    if is_open and allowed_hosts(settings.server):
+        yield (
+            "there is no account, and names beside loopback's are allowed: whoever comes by one of"
+            f" them, as through a proxy, is administrator; make an account: {FIRST_ACCOUNT}"
+        )
     if data_dir.stat().st_mode & 0o077:
         yield f"others may look into the data directory: chmod 700 {data_dir}"
 

@@ -150,10 +150,10 @@ class Edge:
         """
         peer = scope["client"]
         scope["monitor.peer"] = peer
-        if self._proxies.is_open() and (why := _through_proxy(scope)):
+        if self._proxies.is_open() and is_forwarded(scope["headers"]):
             detail = (
-                f"this request came through a proxy ({why}), and while there is no account "
-                f"everybody behind it would be administrator; make one first: {FIRST_ACCOUNT}"
+                "this request came through a proxy, and while there is no account everybody "
+                f"behind it would be administrator; make one first: {FIRST_ACCOUNT}"
             )
             return of_status(403, detail, "forwarded_while_open")
         address = peer[0] if peer else ""
@@ -178,34 +178,13 @@ class Edge:
         if found is None or (found[2] is not None and not 0 < int(found[2]) < 65_536):
             return of_status(400, "the Host header is not a host and a port", "bad_host")
         host = found[1]
-        if is_loopback(host):
+        if host in self._allowed or is_loopback(host):
             return None
-        if host in self._allowed:
-            if not self._proxies.is_open():
-                return None
-            detail = (
-                "while there is no account this server answers to localhost alone, as others may "
-                f"come by any other name; make one first: {FIRST_ACCOUNT}"
-            )
-            return of_status(403, detail, "forwarded_while_open")
         detail = (
             f"this server does not answer to the name {excerpt(host)}; "
             "add it to [server] allowed_hosts"
         )
         return of_status(421, detail)
-
-
-def _through_proxy(scope: Scope) -> str:
-    """By what a request is known to have come through a proxy; empty where nothing tells it.
-
-    nginx says nothing of itself unless it is told to, but speaks HTTP/1.0 then, which no browser
-    does and hardly a program.
-    """
-    if is_forwarded(scope["headers"]):
-        return "by its headers"
-    if scope["http_version"] == "1.0" and scope["path"] not in PROBES:
-        return "it is HTTP/1.0"
-    return ""
 
 
 def _peer_left(error: BaseException) -> bool:
