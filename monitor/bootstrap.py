@@ -44,7 +44,7 @@ from monitor.web.config import is_local, limits
 from monitor.web.connections import Connections
 from monitor.web.door import Door
 from monitor.web.forwarded import Proxies
-from monitor.web.listening import Listening, Tls, allowed_hosts, judge, listening
+from monitor.web.listening import FIRST_ACCOUNT, Listening, Tls, allowed_hosts, judge, listening
 from monitor.web.objects import Objects
 from monitor.web.services import Services
 
@@ -144,10 +144,11 @@ async def _until_the_end(
     log, registry = await open_log(data_dir)
     try:
         # Nothing is accepted before this: the listener has been given to nobody yet.
+        has_account = bool(await registry.keys(ACCOUNTS))
         judge(
             settings.server,
             place,
-            has_account=bool(await registry.keys(ACCOUNTS)),
+            has_account=has_account,
             has_token=bool(await registry.keys(TOKENS)),
         )
         source = await asyncio.to_thread(_certificate, settings, data_dir, place)
@@ -156,7 +157,7 @@ async def _until_the_end(
         await log.close()
         await registry.close()
         raise
-    for said in _unwise(data_dir):
+    for said in _unwise(settings, data_dir, is_open=place.is_open(has_account=has_account)):
         structlog.stdlib.get_logger("monitor").warning(said)
     checks = (("log.db", log.check), ("series.db", store.check))
     application = Application(settings, log, registry, store, checks, place, data_dir)
