@@ -43,6 +43,7 @@ from monitor.web.app import create_app
 from monitor.web.config import is_local, limits
 from monitor.web.connections import Connections
 from monitor.web.door import Door
+from monitor.web.edge import is_loopback
 from monitor.web.forwarded import Proxies
 from monitor.web.listening import FIRST_ACCOUNT, Listening, Tls, allowed_hosts, judge, listening
 from monitor.web.objects import Objects
@@ -121,10 +122,12 @@ def _unwise(settings: Settings, data_dir: Path, *, is_open: bool) -> Iterator[st
     """What an operator would rather know at the start, in a sentence each."""
     if os.geteuid() == 0:
         yield "running as root, which needs nothing but reading this host: give it its own user"
-    if is_open and allowed_hosts(settings.server):
+    named = [name for name in allowed_hosts(settings.server) if not is_loopback(name)]
+    if is_open and named:
         yield (
-            "there is no account, and names beside loopback's are allowed: whoever comes by one of"
-            f" them, as through a proxy, is administrator; make an account: {FIRST_ACCOUNT}"
+            f"there is no account, and names beside loopback's are allowed ({', '.join(named)}):"
+            " whoever comes by one of them, as through a proxy, is administrator; make an account:"
+            f" {FIRST_ACCOUNT}"
         )
     if data_dir.stat().st_mode & 0o077:
         yield f"others may look into the data directory: chmod 700 {data_dir}"

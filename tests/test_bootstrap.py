@@ -20,6 +20,7 @@ from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
 from monitor.store.memory import MemoryStore
 from monitor.web import server as web_server
+from monitor.web.config import ServerConfig
 from tests import serving
 from tests.conftest import StartServer
 
@@ -151,3 +152,23 @@ async def test_a_host_that_gives_no_frame_is_said_in_one_line(
     monkeypatch.setattr(application._runner, "run", asyncio.Event().wait)
     with pytest.raises(StartError, match="no frame of this host"):
         await run(application)
+
+
+@pytest.mark.parametrize(
+    ("named", "is_open", "is_warned"),
+    [
+        ({}, True, False),
+        ({"listen": "localhost:0"}, True, False),
+        ({"listen": "[::1]:0", "allowed_hosts": ("127.0.0.1",)}, True, False),
+        ({"allowed_hosts": ("mon.lan",)}, True, True),
+        ({"public_url": "https://mon.example.com"}, True, True),
+        ({"allowed_hosts": ("mon.lan",)}, False, False),
+    ],
+)
+def test_names_that_may_let_others_in_are_warned_of_and_no_others(
+    named: dict[str, Any], is_open: bool, is_warned: bool, tmp_path: Path
+) -> None:
+    """It must be that a server as it comes is not complained of."""
+    settings = Settings(server=ServerConfig(**named))
+    said = [*bootstrap._unwise(settings, tmp_path, is_open=is_open)]
+    assert any("names beside loopback's" in each for each in said) is is_warned
