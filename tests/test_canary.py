@@ -169,6 +169,7 @@ async def plant(rig: PeopledRig, ann: httpx.AsyncClient) -> None:
         ("/tokens", {"kind": "agent", "host": "web-6", "labels": f"role={WHOLE}"}),
         ("/tokens", {"kind": "ingest", "hosts": WHOLE}),
         ("/tokens", {"kind": WHOLE}),
+        ("/tokens", {"kind": "api", "scope": "read", "note": WHOLE}),
         ("/tokens", {"kind": "api", "scope": WHOLE}),
         ("/tokens", {"kind": "enroll", "uses": WHOLE, "expires": WHOLE}),
         ("/accounts", {"name": WHOLE, "role": "viewer", "password": PASSWORD}),
