@@ -31,6 +31,9 @@ from monitor.web.services import Services
 LONGEST_NAME = 64
 """Characters of a name; no account has more."""
 
+UNKNOWN = "(unknown name)"
+"""What the audit trail says of a name that no account has."""
+
 
 class Login:
     """The two addresses; the application registers `routes`."""
@@ -106,7 +109,10 @@ class Login:
             self._failures.withdraw(keys, now)
             raise
         if found is None:
-            await self._door.report(NOBODY, here, "login", excerpt(name))
+            # What is nobody's name may be a password, typed into the wrong field.
+            is_known = name.lower() in self._office.directory.accounts
+            target = excerpt(name) if is_known else UNKNOWN
+            await self._door.report(NOBODY, here, "login", target)
             detail = "this name and password do not belong together"
             raise MonitorError(detail, code="login_failed", status=401)
         self._failures.withdraw(keys, now)
