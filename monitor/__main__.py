@@ -127,14 +127,24 @@ def restore(path: Path | None, data: str | None, source: Path) -> None:
     """Put a backup in the place of the data; the server must be stopped."""
     folder = data_dir(loaded(path, data))
     from monitor import bootstrap  # noqa: PLC0415 - as in `serve`
+    from monitor.access.records import ACCOUNTS  # noqa: PLC0415
+    from monitor.care.restore import has_key  # noqa: PLC0415
     from monitor.care.restore import restore as put_back  # noqa: PLC0415
+    from monitor.web.listening import FIRST_ACCOUNT  # noqa: PLC0415
 
     with bootstrap.locked(folder), _ended_by_a_signal():
         manifest, replaced = put_back(folder, source, time.time())
+        has_account = has_key(folder, ACCOUNTS)
     made = format_about(max(0.0, time.time() - manifest.made))
     click.echo(f"{folder} holds the backup of {made} ago; start the server to go on from there")
     for name in replaced:
         click.echo(f"what was there is kept: {folder / name}")
+    if not has_account:
+        click.echo(
+            "the backup holds no account, so on loopback whoever connects is administrator; before"
+            f" you start the server, make one: {FIRST_ACCOUNT}",
+            err=True,
+        )
 
 
 @main.command()

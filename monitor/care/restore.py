@@ -71,6 +71,16 @@ def restore(folder: Path, source: Path, now: float) -> tuple[Manifest, list[str]
     return reader.manifest, _carry_out(folder)
 
 
+def has_key(folder: Path, prefix: str) -> bool:
+    """Whether what was restored has a key of the registry that begins so; nobody is in it yet."""
+    query = "SELECT 1 FROM registry WHERE substr(key, 1, ?) = ? AND value IS NOT NULL LIMIT 1"
+    try:
+        with contextlib.closing(files.opened_alone(folder / "log.db")) as connection:
+            return connection.execute(query, (len(prefix), prefix)).get is not None
+    except apsw.Error:
+        return False  # a log from before there was a registry has none
+
+
 def settle(folder: Path) -> str | None:
     """End a restore that was interrupted, one way or the other; what was done, if anything.
 

@@ -345,6 +345,20 @@ def test_the_command_says_what_it_did(folder: Path, target: Path) -> None:
     assert "no backup that can be restored" in bad.stderr
 
 
+def test_a_backup_without_accounts_is_warned_of(folder: Path, target: Path, tmp_path: Path) -> None:
+    """It must be that nobody opens a server without knowing it, by a backup from before."""
+    assert "make one: monitor user create" in run("restore", "--data", folder, target).stderr
+    made = CliRunner().invoke(
+        main,
+        ["user", "create", "ann", "--role", "admin", "--password-stdin", "--data", str(folder)],
+        input="correct horse battery",
+    )
+    assert made.exit_code == 0, made.output
+    later = tmp_path / "later.tar"
+    assert run("backup", "--data", folder, later).exit_code == 0
+    assert "no account" not in run("restore", "--data", folder, later).stderr
+
+
 # Kills
 
 
