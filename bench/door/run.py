@@ -32,7 +32,7 @@ class Plan:
 
 
 FULL = Plan(9, 30, 150, 3, 20.0, 600.0, 60.0)
-QUICK = Plan(5, 10, 100, 3, 6.0, 30.0, 15.0)
+QUICK = Plan(5, 10, 100, 3, 6.0, 30.0, 25.0)
 
 SMALL_BOUND = "256MiB"
 """A `max_memory` that ten times the load comes to, as it does not come to the default."""

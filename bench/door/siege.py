@@ -78,7 +78,8 @@ class Besieged:
     load: Mapping[str, Any]
     rss_mib: tuple[float, float, float]
     """Before, at most while it went on, and after."""
-    connections: tuple[int, int, int]
+    connections: tuple[int, int, int, int]
+    """Sockets of the server before, at most, when the load was about to leave, and after."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,7 @@ def _besieged(
         while time.monotonic() < until:
             most = max(most, server.connections)
             time.sleep(LOOK_SECONDS)
+        last = server.connections
         push, health = pushing.saw(), asking.saw()
     saw: dict[str, Any] = {}
     if leaning is not None:
@@ -245,7 +247,7 @@ def _besieged(
         time.sleep(LOOK_SECONDS)
     after = server.connections
     return Besieged(
-        name, push, health, saw, (rss, peak, server.rss_mib), (connections, most, after)
+        name, push, health, saw, (rss, peak, server.rss_mib), (connections, most, last, after)
     )
 
 

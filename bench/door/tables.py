@@ -93,7 +93,7 @@ def besieged(rows: Sequence[Besieged]) -> None:
             "health p99 ms",
             "health",
             "RSS MiB before, most, after",
-            "sockets before, most, after",
+            "sockets before, most, last, after",
         ),
         [
             (
