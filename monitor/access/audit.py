@@ -33,6 +33,8 @@ class Audit:
     def __init__(self, log: EventLog, clock: Callable[[], float]) -> None:
         self._log = log
         self._clock = clock
+        self.recorded = 0
+        """How much was done, as far as this object was told."""
 
     async def record(
         self, actor: Actor, action: str, target: str, outcome: str = "done", **more: object
@@ -42,6 +44,7 @@ class Audit:
         What has happened has happened: where the log cannot be written, the program's own log
         gets it.
         """
+        self.recorded += 1
         where = f" from {actor.address}" if actor.address else ""
         text = f"{actor.name}{where}: {action} {target}: {outcome}"
         details = {

@@ -27,6 +27,13 @@ from monitor.ports import Conflict, Unknown
 FILE = "log.db"
 """What tells by its owner whose data they are; before it is there, the directory does."""
 
+LOCK = "lock"
+"""The file that a running server holds, with its process's number."""
+
+SEEN_SECONDS = 0.45
+"""How long a command waits after a change where a server runs, which looks every 0.2 s: what was
+made holds, and what was revoked is over, when the command has returned."""
+
 PLACE = "command line"
 """From where the audit trail says that something was done."""
 
@@ -57,10 +64,25 @@ async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) ->
     try:
         office = Office(registry, log, time.time)
         await office.load()
-        return await work(office)
+        found = await work(office)
+        if office.audit.recorded and _is_served(folder):
+            await asyncio.sleep(SEEN_SECONDS)
+        return found
     finally:
         await log.close()
         await registry.close()
+
+
+def _is_served(folder: Path) -> bool:
+    """Whether a server runs on this data: its number stands in the lock while it does."""
+    try:
+        pid = int((folder / LOCK).read_text()[:16])
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
