@@ -227,6 +227,10 @@ OPEN = Caller(
 )
 """Everybody, while no account exists and the server listens on loopback."""
 
+OPEN_BY_OLD_HTTP = Caller(CallerKind.OPEN, OPEN.name, OPEN.rights - {Right.ADMIN})
+"""The same over HTTP/1.0, which browsers do not speak, and proxies do that say nothing of
+themselves: who comes through one may look, and not take the server over."""
+
 EVERYTHING = View(frozenset(Right))
 """What this process itself may see."""
 

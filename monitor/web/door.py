@@ -20,7 +20,16 @@ from collections.abc import Callable
 
 from monitor.access.audit import Actor
 from monitor.access.office import Office
-from monitor.core.access import NOBODY, OPEN, Caller, CallerKind, Policy, Right, TokenKind
+from monitor.core.access import (
+    NOBODY,
+    OPEN,
+    OPEN_BY_OLD_HTTP,
+    Caller,
+    CallerKind,
+    Policy,
+    Right,
+    TokenKind,
+)
 from monitor.core.rates import Rates
 from monitor.errors import MonitorError, excerpt
 from monitor.stream.hub import EventPublisher
@@ -192,7 +201,9 @@ class Door:
             if person is not None:
                 scope[_BY_COOKIE] = True
                 return person
-        return OPEN if self.is_open else NOBODY
+        if not self.is_open:
+            return NOBODY
+        return OPEN_BY_OLD_HTTP if scope.get("http_version") == "1.0" else OPEN
 
     def _machine(self, given: list[bytes]) -> Caller:
         scheme, _, text = given[0].decode("latin-1").strip().partition(" ")

@@ -357,3 +357,13 @@ async def test_a_search_is_a_text(rig: PeopledRig) -> None:
     assert b"ann" not in (await ask("GET", "/events?q=a.n", accept="text/plain")).body
     long = await ask("GET", f"/events?q={'a' * 5_000}")
     assert (long.status, long.code) == (400, "too_long")
+
+
+async def test_over_old_http_nobody_is_the_administrator_of_an_open_server() -> None:
+    """It must be that a proxy that says nothing of itself lets people look, and no more."""
+    async with PeopledRig("main").serving() as rig:
+        for version, status in (("1.1", 200), ("1.0", 403)):
+            for path, expected in (("/settings/accounts", status), ("/api/v1/hosts", 200)):
+                request = f"GET {path} HTTP/{version}\r\nHost: localhost\r\n\r\n"
+                answer = await asyncio.to_thread(raw.send, rig.url, request.encode())
+                assert answer.status == expected
