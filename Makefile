@@ -38,7 +38,7 @@ run: run-environment browser-packages
 	@exec $(bin)/monitor serve $(ARGS)
 
 test: dev-environment test-packages chromium servers
-	@$(bin)/python -m pytest -n $(or $(WORKERS),auto) --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(bin)/python -m pytest -n $(or $(WORKERS),auto) --maxprocesses 4 --dist loadgroup $(ARGS)
 
 # SEEDS is how many times as many as `make test` goes through.
 faults: dev-environment

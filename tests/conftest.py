@@ -39,6 +39,22 @@ ACTION_MILLISECONDS = 15_000
 
 StartServer = Callable[..., serving.Server]
 
+ALONE = "one at a time"
+"""The group of whatever sees or changes the machine's network: Chromium gives up what it loads
+where an interface comes or goes."""
+
+NETWORK_FILES = frozenset({"test_cases_slow.py"})
+"""Files outside of `tests/browser` that belong to it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the processes that run the tests side by side take whole files, and some of them one."""
+    for item in items:
+        in_browser = "browser" in item.path.parts or item.get_closest_marker("browser")
+        name = ALONE if in_browser or item.path.name in NETWORK_FILES else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:

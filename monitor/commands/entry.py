@@ -92,7 +92,16 @@ def as_owner(folder: Path) -> Iterator[None]:
     What is done meanwhile may find only those modules that were imported before.  Raises
     `StartError` where the directory cannot be used, or is another's and we are not root.
     """
-    os.umask(0o077)
+    before = os.umask(0o077)
+    try:
+        with _as_owner(folder):
+            yield
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
+def _as_owner(folder: Path) -> Iterator[None]:
     try:
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

@@ -224,7 +224,10 @@ def test_a_signal_ends_the_command_and_leaves_nothing(
     folder = filled(tmp_path / "data")
     monkeypatch.setattr(Writer, "add", lambda *_: os.kill(os.getpid(), number))
     before = signal.getsignal(signal.SIGTERM)
+    # A shell that runs the tests in the background has them ignore it.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     result = CliRunner().invoke(main, ["backup", "--data", str(folder), str(tmp_path / "b.tar")])
+    signal.signal(signal.SIGINT, interrupted)
     assert result.exit_code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     assert signal.getsignal(signal.SIGTERM) is before

@@ -30,7 +30,7 @@ from tests.store.test_space import tmpfs
 SERIES = 60
 """An hour of them is a tenth of the disk, as it may well be."""
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 45.0
 """How long a store may take to notice that there is room: it looks every second."""
 
 
