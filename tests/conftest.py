@@ -55,7 +55,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(name))
 
 
-
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """A function that starts servers, each of which must end with exit status 0.
