@@ -40,6 +40,10 @@ def values(number: int) -> dict[str, float]:
     return {f"k{column}": float(each) for column, each in enumerate(drawn)}
 
 
+STUCK_SECONDS = 5.0
+"""How long it is tried to trim a full disk that has nothing to trim."""
+
+
 async def filled(store: SqliteStore, start: float, first: int) -> tuple[int, int]:
     """Append until it is refused: the number that was not taken, and the error's status."""
     number = first
@@ -59,7 +63,8 @@ async def trimmed(store: SqliteStore, until: float) -> None:
         try:
             await store.trim(time.time())
         except Unavailable:
-            assert time.monotonic() < until
+            if time.monotonic() >= until:
+                raise
             await asyncio.sleep(0.1)
         else:
             return
@@ -91,8 +96,13 @@ async def test_sixteen_megabytes_filled_and_freed(tmp_path: Path) -> None:
                 await store.append([frame(start + taken, values(taken), "a")])
             assert (refusal.value.code, refusal.value.status) == ("disk_low", 507)
             assert refusal.value.retry_after
-            await trimmed(store, until)
+            # On a disk so small a write-ahead log may be left that nothing can bring in, about one
+            # time in twenty; there is nothing to let go of yet, and it must pass with the room.
+            with contextlib.suppress(Unavailable):
+                await trimmed(store, time.monotonic() + STUCK_SECONDS)
             (folder / "filler").unlink()
+            until = time.monotonic() + PATIENCE_SECONDS
+            await trimmed(store, until)
             while True:
                 try:
                     await store.append([frame(start + taken, values(taken), "a")])
