@@ -29,13 +29,13 @@ from monitor.config import Settings
 from monitor.core.load import Load, most_memory
 from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
+from monitor.fleet.roster import Roster
 from monitor.ingest.intake import Intake
 from monitor.log import retention
 from monitor.log.sqlite import open_log
 from monitor.model import Frame, Snapshot
 from monitor.pipeline import NotStored, Pipeline
 from monitor.ports import EventLog, Registry, SeriesStore, Unknown
-from monitor.roster import Roster
 from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server

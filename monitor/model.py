@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -137,13 +138,15 @@ class Frame:
     """One host's values at one instant.
 
     `at` is in unix seconds by the sender's clock; `values` has one float64 a column of
-    `schema`, NaN where nothing was observed.
+    `schema`, NaN where nothing was observed.  `source` tells the several senders of one host
+    apart, each with columns of its own: empty for its agent, else such as ``scrape:node``.
     """
 
     host: str
     at: float
     schema: Schema
     values: array[float]
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,26 @@ class Snapshot:
     at: float
     kind: str
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a sender says of itself and its host, beside numbers; none of it is trusted.
+
+    `agent` is its lasting identity, none where it has none (curl, a scrape, remote write); `info`
+    is what it says of its machine; `given_labels` are those that its token lays over its own;
+    `skew_seconds` is arrival less when it says that it sent, NaN where it does not.
+    `interval_seconds` is how often it means to send, 0 where it does not say.
+    """
+
+    host: str
+    agent: str | None = None
+    labels: Mapping[str, str] | None = None
+    given_labels: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, str] | None = None
+    skew_seconds: float = math.nan
+    interval_seconds: float = 0.0
+    is_ephemeral: bool | None = None
 
 
 @dataclass(slots=True)

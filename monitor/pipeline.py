@@ -62,8 +62,16 @@ class Pipeline:
         """
         await self.accept_all([frame], snapshots)
 
-    async def accept_all(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot]) -> None:
-        """The same for frames of one host, by instant ascending, and the newest one's tables.
+    async def accept_all(
+        self,
+        frames: Sequence[Frame],
+        snapshots: Sequence[Snapshot],
+        sent: float | None = None,
+    ) -> None:
+        """The same for many frames, each host's by instant ascending, with its newest tables.
+
+        `sent` is when that was by their sender's clock; without it now is.  What is late by it
+        goes to the store alone.
 
         The store has all of them before any is folded.  Where it takes nothing they are folded
         all the same, so that pages and rules see what is, and `NotStored` is raised: whoever
@@ -74,20 +82,30 @@ class Pipeline:
             await self._store.append(frames, snapshots)
         except Unavailable as error:
             refused = NotStored(error)
-        now = self._clock()
-        folded = False
+        now = max(self._clock(), self._now)
+        if sent is None:
+            sent = now
+        newest = {frame.host: frame for frame in frames}
+        tables: dict[str, list[Snapshot]] = {}
+        for snapshot in snapshots:
+            tables.setdefault(snapshot.host, []).append(snapshot)
+        version = self._state.version
         for number, frame in enumerate(frames, 1):
-            if self._state.is_newer(frame, now):
-                tables = list(snapshots) if number == len(frames) else []
-                self._state.fold(frame, tables, max(now, self._now))
-                folded = True
+            if self._state.is_present(frame, sent, now):
+                is_newest = newest[frame.host] is frame
+                found = tables.get(frame.host, ()) if is_newest else ()
+                self._state.fold(frame, found, now, sent)
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if folded:
+        if self._state.version != version:
             self._offer()
-        host = self._state.hosts.get(frames[-1].host)
-        if host is not None and host.seen_at and host.status is None:
-            await self._welcome(host)
+        for name in newest:
+            host = self._state.hosts.get(name)
+            if host is None:
+                continue
+            host.seen_at = now  # late frames too say that somebody is there
+            if host.status is None:
+                await self._welcome(host)
         if refused is not None:
             raise refused
 

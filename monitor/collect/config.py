@@ -12,22 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from monitor.core.labels import few_labels, label_name, label_value
 from monitor.core.quantity import Between, Check, Seconds, shown
 
 HOST_CHARACTERS = 253
 """The longest name of a host: that of DNS (RFC 1035)."""
 
-MOST_LABELS = 32
-"""How many labels a host may carry."""
-
-LABEL_CHARACTERS = 256
-"""The longest value of a label, and the longest name of one."""
-
 SHORTEST_INTERVAL_SECONDS = 0.1
 LONGEST_INTERVAL_SECONDS = 3600.0
 
 _HOST_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{HOST_CHARACTERS}}}\Z")
-_LABEL_NAME = re.compile(rf"[a-zA-Z_][a-zA-Z0-9_]{{0,{LABEL_CHARACTERS - 1}}}\Z")
 
 
 def host_name(value: str) -> str:
@@ -43,32 +37,6 @@ def host_name(value: str) -> str:
 def default_host_name() -> str:
     """This machine's own name, with what a name may not hold written as dashes."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:HOST_CHARACTERS] or "localhost"
-
-
-def label_name(value: str) -> str:
-    """A label's name as it is.  Raises `ValueError` where it is none."""
-    if _LABEL_NAME.match(value) is None:
-        raise ValueError(
-            "expected a label's name of letters, digits and underscores that begins with no"
-            f" digit, got {shown(value)}"
-        )
-    return value
-
-
-def label_value(value: str) -> str:
-    """A label's value as it is.  Raises `ValueError` where it is too long or unprintable."""
-    if len(value) > LABEL_CHARACTERS:
-        raise ValueError(f"expected at most {LABEL_CHARACTERS} characters, got {len(value)}")
-    if not value.isprintable():
-        raise ValueError(f"expected printable text, got {shown(value)}")
-    return value
-
-
-def few_labels(value: Mapping[str, str]) -> Mapping[str, str]:
-    """Labels as they are.  Raises `ValueError` where they are too many."""
-    if len(value) > MOST_LABELS:
-        raise ValueError(f"expected at most {MOST_LABELS} labels, got {len(value)}")
-    return value
 
 
 def existing_folder(value: Path) -> Path:

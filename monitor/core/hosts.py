@@ -14,6 +14,9 @@ STALE_AFTER_SENDS = 2
 DOWN_AFTER_SENDS = 3
 DOWN_AFTER_SECONDS = 60.0
 
+LATE_AFTER_INTERVALS = 3
+LATE_AFTER_SECONDS = 30.0
+
 LONGEST_PERIOD_SECONDS = 3_600.0
 """A learnt period never grows past this, so that a host that was away an hour is not excused."""
 
@@ -50,6 +53,15 @@ def status(silent_seconds: float, period_seconds: float) -> HostStatus:
 def is_worse(one: HostStatus, other: HostStatus) -> bool:
     """Whether the first status says of longer silence than the second."""
     return _ORDER.index(one) > _ORDER.index(other)
+
+
+def is_late(late_seconds: float, period_seconds: float) -> bool:
+    """Whether a frame that was sent so long after its instant is no part of the present.
+
+    `late_seconds` is by the sender's own clock; a frame is late by more than three intervals, and
+    at least 30 s (DESIGN section 2).
+    """
+    return late_seconds > max(LATE_AFTER_INTERVALS * period_seconds, LATE_AFTER_SECONDS)
 
 
 _ORDER = (HostStatus.UP, HostStatus.STALE, HostStatus.DOWN, HostStatus.RETIRED)

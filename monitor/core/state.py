@@ -7,7 +7,8 @@ a slow reader can be given exactly what it has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,10 @@ FUTURE_SECONDS = 5.0
 ALL = slice(None)
 """Every column."""
 
+SWEEP_SECONDS = 60.0
+LANE_SECONDS = 300.0
+"""How often a host's senders are looked over, and when one that no longer comes is forgotten."""
+
 MOST_SNAPSHOT_KINDS = 32
 """Kinds of tables kept a host; a sender that invents more is not listened to."""
 
@@ -40,6 +45,27 @@ def is_late(age_seconds: float, period_seconds: float) -> bool:
     return age_seconds > max(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * known)
 
 
+@dataclass(slots=True)
+class Lane:
+    """What one of a host's senders brings: its columns among the host's, and how it comes.
+
+    `at` and `heard_at` are its newest frame's instant and arrival; `columns` are where its
+    schema's values go, all in order where it is the only one.
+    """
+
+    schema: Schema
+    columns: NDArray[np.intp] | slice = field(default_factory=lambda: ALL)
+    at: float = 0.0
+    heard_at: float = 0.0
+    learnt_seconds: float = 0.0
+    announced_seconds: float = 0.0
+
+    @property
+    def period_seconds(self) -> float:
+        """Between its sends: as it says itself, or as was learnt; 0 where neither is known."""
+        return self.announced_seconds or self.learnt_seconds
+
+
 class HostState:
     """One host now.  Only `LiveState` changes it; everybody else reads.
 
@@ -47,13 +73,27 @@ class HostState:
     the same as it was sent, `observed_at` the instant of each by the sender's clock, `periods`
     the time between its last two observations in seconds (NaN before there are two), and
     `versions` the state's version at which each was last observed.  `at` is its newest frame's
-    instant, `seen_at` when that arrived, 0 before any came to this process; `recalled_at` is when
-    it was known again after a restart.
+    instant, `seen_at` when one last arrived, 0 before any came to this process; `recalled_at` is
+    when it was known again after a restart.
+
+    Several senders may speak of one host; each has a lane, and `schema` is the union of what they
+    bring.  Of each column the newest observation counts, whoever made it.
     """
 
     def __init__(self, name: str, labels: Mapping[str, str]) -> None:
         self.name = name
         self.labels = dict(labels)
+        """As they are shown and selected by."""
+        self.set_labels: dict[str, str] = {}
+        """Those of them that are the operator's word: they alone decide who sees what."""
+        self.info: dict[str, str] = {}
+        """What its agent says of itself and its machine; shown, and never trusted."""
+        self.skew_seconds = float("nan")
+        """How far its clock is behind ours (before it, where negative); NaN: not known."""
+        self.is_ephemeral = False
+        """Whether it retires where another goes down."""
+        self.said_goodbye = False
+        """Whether its agent ended in good order, and has not come back."""
         self.schema = Schema(())
         self.raw: Floats = np.empty(0)
         self.shown: Floats = np.empty(0)
@@ -66,31 +106,103 @@ class HostState:
         self.at = 0.0
         self.seen_at = 0.0
         self.recalled_at = 0.0
-        self.period_seconds = 0.0
+        self.is_live = False
+        """Whether a frame of the present has come; until then late ones are shown."""
         self.status: HostStatus | None = None
         self.since = 0.0
+        self.lanes: dict[str, Lane] = {}
         self._counters: NDArray[np.bool_] = np.empty(0, np.bool_)
+        self._swept_at = 0.0
 
-    def fold(self, frame: Frame, version: int) -> None:
-        """Take a newer frame in: what it observed replaces what was known."""
-        if frame.schema is not self.schema:
-            self._adopt(frame.schema)
+    @property
+    def period_seconds(self) -> float:
+        """The shortest period of its senders; 0 where none is known."""
+        known = [lane.period_seconds for lane in self.lanes.values() if lane.period_seconds]
+        return min(known, default=0.0)
+
+    def announce(self, period_seconds: float) -> None:
+        """Take its agent's word for how often it sends; 0 where it says nothing."""
+        lane = self.lanes.get("")
+        if lane is None:
+            lane = self.lanes[""] = Lane(Schema(()), np.empty(0, np.intp))
+        lane.announced_seconds = period_seconds
+
+    def fold(self, frame: Frame, version: int, now: float) -> bool:
+        """Take a frame in: what it observed replaces what is known and not newer.
+
+        Whether anything did.
+        """
+        lane = self.lanes.get(frame.source)
+        if lane is None or lane.schema is not frame.schema:
+            lane = self._adopt(frame.source, frame.schema)
         values = np.frombuffer(frame.values, np.float64) if len(frame.schema) else np.empty(0)
-        seen = ~np.isnan(values)
-        rate = rate_between(self.observed_at, self.raw, np.full(len(values), frame.at), values)
-        np.copyto(self.shown, np.where(self._counters, rate, values), where=seen)
-        np.copyto(self.raw, values, where=seen)
-        gaps = frame.at - self.observed_at
-        np.copyto(self.periods, np.where(gaps > 0, gaps, np.nan), where=seen)
-        self.observed_at[seen] = frame.at
-        self.versions[seen] = version
-        if self.seen_at and 0 < self.at < frame.at:
-            self.period_seconds = hosts.learnt_period(self.period_seconds, frame.at - self.at)
-        self.at = frame.at
+        columns = lane.columns
+        before = self.observed_at[columns]
+        # What lies in the future was sent before our clock, or theirs, stepped back.
+        stale = (before >= frame.at) & (before <= now + FUTURE_SECONDS)
+        seen = ~(np.isnan(values) | stale)
+        steps_back = self.at > now + FUTURE_SECONDS
+        if not (frame.at > self.at or steps_back or seen.any()):
+            return False
+        rate = rate_between(before, self.raw[columns], np.full(len(values), frame.at), values)
+        gaps = frame.at - before
+        for known, fresh in (
+            (self.shown, np.where(self._counters[columns], rate, values)),
+            (self.raw, values),
+            (self.periods, np.where(gaps > 0, gaps, np.nan)),
+            (self.observed_at, frame.at),
+            (self.versions, version),
+        ):
+            known[columns] = np.where(seen, fresh, known[columns])
+        if lane.heard_at and 0 < lane.at < frame.at:
+            lane.learnt_seconds = hosts.learnt_period(lane.learnt_seconds, frame.at - lane.at)
+        lane.at, lane.heard_at = frame.at, now
+        self.at = frame.at if steps_back else max(self.at, frame.at)
         self.version = version
+        if now - self._swept_at > SWEEP_SECONDS or now < self._swept_at:
+            self._sweep(now)
+        return True
 
-    def _adopt(self, schema: Schema) -> None:
-        """Change to another schema; a series that stands in both keeps what is known of it."""
+    def _sweep(self, now: float) -> None:
+        """Let go of senders that have not come for long while another did."""
+        self._swept_at = now
+        gone = [
+            source
+            for source, lane in self.lanes.items()
+            if now - lane.heard_at > max(LANE_SECONDS, 5 * lane.period_seconds)
+        ]
+        if gone:
+            for source in gone:
+                del self.lanes[source]
+            self._arrange()
+
+    def _adopt(self, source: str, schema: Schema) -> Lane:
+        """A sender has other columns from now on; a series that stays keeps what is known of it."""
+        lane = self.lanes.get(source)
+        if lane is None:
+            lane = self.lanes[source] = Lane(schema)
+        lane.schema = schema
+        self._arrange()
+        return lane
+
+    def _arrange(self) -> None:
+        """Lay the columns out anew: those of every sender, each once."""
+        lanes = list(self.lanes.values())
+        if len(lanes) == 1:
+            schema = lanes[0].schema
+            lanes[0].columns = ALL
+        else:
+            texts = dict.fromkeys(text for lane in lanes for text in lane.schema.texts)
+            schema = Schema(tuple(texts))
+            if schema.texts == self.schema.texts:
+                schema = self.schema
+            for lane in lanes:
+                places = [schema.index[text] for text in lane.schema.texts]
+                lane.columns = np.array(places, np.intp)
+        if schema is not self.schema:
+            self._move_to(schema)
+
+    def _move_to(self, schema: Schema) -> None:
         known = self.schema.index
         raw, shown, observed, periods = (np.full(len(schema), np.nan) for _ in range(4))
         versions = np.zeros(len(schema), np.int64)
@@ -152,19 +264,34 @@ class LiveState:
         self.hosts: dict[str, HostState] = {}
         self.version = 0
 
-    def fold(self, frame: Frame, snapshots: list[Snapshot], seen_at: float) -> HostState:
-        """Take one host's newest frame and tables in; `seen_at` is when they arrived."""
-        self.version += 1
+    def fold(
+        self, frame: Frame, snapshots: Sequence[Snapshot], now: float, sent: float | None = None
+    ) -> HostState:
+        """Take a frame and tables of one host in, which arrived at `now`.
+
+        `sent` is when that was by the sender's clock, where it says so.  The version rises where
+        it told anything.
+        """
+        version = self.version + 1
         host = self.hosts.get(frame.host)
         if host is None:
             host = self.hosts[frame.host] = HostState(frame.host, {})
-        host.fold(frame, self.version)
-        host.seen_at = seen_at
+        changed = host.fold(frame, version, now)
+        host.seen_at = now
+        host.said_goodbye = False
+        late_seconds = (now if sent is None else sent) - frame.at
+        if not hosts.is_late(late_seconds, host.lanes[frame.source].period_seconds):
+            host.is_live = True
         for snapshot in snapshots:
-            known = snapshot.kind in host.snapshots
-            if known or len(host.snapshots) < MOST_SNAPSHOT_KINDS:
+            known = host.snapshots.get(snapshot.kind)
+            if known is None and len(host.snapshots) >= MOST_SNAPSHOT_KINDS:
+                continue
+            if known is None or snapshot.at > known.at or known.at > now + FUTURE_SECONDS:
                 host.snapshots[snapshot.kind] = snapshot
-                host.snapshot_versions[snapshot.kind] = self.version
+                host.snapshot_versions[snapshot.kind] = version
+                changed = True
+        if changed:
+            self.version = version
         return host
 
     def recall(self, host: str, labels: Mapping[str, str], now: float) -> HostState:
@@ -179,10 +306,17 @@ class LiveState:
         """Set a host's labels; it is then known before its first frame."""
         self.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
 
-    def is_newer(self, frame: Frame, now: float) -> bool:
-        """Whether a frame is newer than what is known of its host.
+    def is_present(self, frame: Frame, sent: float, now: float) -> bool:
+        """Whether a frame that was sent at `sent`, by its sender's clock, is part of the present.
 
-        Where that lies in the future, a clock stepped back, and every frame is newer.
+        What is late is not, save for a host of which nothing else has come: there it is the
+        newest that is known, while it is newer than what came before.  Where that lies in the
+        future, a clock stepped back, and every frame is.
         """
         host = self.hosts.get(frame.host)
-        return host is None or frame.at > host.at or host.at > now + FUTURE_SECONDS
+        if host is None or host.at > now + FUTURE_SECONDS:
+            return True
+        lane = host.lanes.get(frame.source)
+        if hosts.is_late(sent - frame.at, lane.period_seconds if lane else 0.0):
+            return not host.is_live and frame.at > host.at
+        return True

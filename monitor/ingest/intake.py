@@ -21,8 +21,9 @@ from monitor.ingest.push import Columns, PushDocument
 from monitor.ingest.senders import Sender, Senders
 from monitor.model import Frame, Snapshot
 
-Accept: TypeAlias = Callable[[Sequence[Frame], Sequence[Snapshot]], Awaitable[None]]
-"""Stores frames and tables of one host, durably on return, and folds what is newer."""
+Accept: TypeAlias = Callable[[Sequence[Frame], Sequence[Snapshot], float | None], Awaitable[None]]
+"""Stores frames and tables, durably on return, and folds what is present.  The last is when they
+were sent, by their sender's clock."""
 
 Label: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[None]]
 """Sets a host's labels, durably on return."""
@@ -107,13 +108,30 @@ class Intake:
             columns = self._agreed(sender, document)
             many = len(columns.schema) > MANY_SERIES
             frames = await self._apart(many, sender.schemas.frames, document, columns)
-            await self._accept(frames, document.snapshots)
+            await self._accept(frames, document.snapshots, document.sent)
             if document.labels is not None or caller.labels:
                 await self._label(document.host, {**(document.labels or {}), **caller.labels})
             if number is not None:
                 sender.accepted(number)
         self.outcomes["accepted"] += 1
         return Receipt(len(frames), False, None if number is None else number.seq)
+
+    async def take(
+        self,
+        frames: Sequence[Frame],
+        snapshots: Sequence[Snapshot] = (),
+        sent: float | None = None,
+    ) -> None:
+        """Take frames that were gathered from something that is no agent, of many hosts even.
+
+        Each host's come by instant ascending.  On return they are as durable as the store is.
+        `sent` is when they left, by their sender's clock.  Raises as the store does, and
+        ``host_taken`` (409) where one is of the server's own host.
+        """
+        for frame in frames:
+            self.senders.require_foreign(frame.host)
+        await self._accept(frames, snapshots, sent)
+        self.outcomes["gathered"] += 1
 
     def _agreed(self, sender: Sender, document: PushDocument) -> Columns:
         try:

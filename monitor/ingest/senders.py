@@ -80,15 +80,19 @@ class Senders:
         sender = self._senders.get(host)
         return None if sender is None else sender.schemas.known(schema)
 
+    def require_foreign(self, host: str) -> None:
+        """Raise ``host_taken`` (409) where a host is this server's own."""
+        if host == self._own_host:
+            detail = f"{host} is the host that this server runs on"
+            raise InputError(detail, code="host_taken", field="host", status=409)
+
     def of(self, document: PushDocument) -> Sender:
         """The sender of a push, which is met now where it is new.
 
         Raises ``host_taken`` (409) where the host is this server's own or is known by another
         agent, and ``host_limit`` where there are too many.
         """
-        if document.host == self._own_host:
-            detail = f"{document.host} is the host that this server runs on"
-            raise InputError(detail, code="host_taken", field="host", status=409)
+        self.require_foreign(document.host)
         sender = self._senders.get(document.host)
         if sender is None:
             if len(self._senders) >= self._most_hosts:

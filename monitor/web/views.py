@@ -152,6 +152,7 @@ def frozen(host: HostState) -> HostState:
     found.raw, found.shown = host.raw.copy(), host.shown.copy()
     found.observed_at, found.periods = host.observed_at.copy(), host.periods.copy()
     found.labels, found.snapshots = dict(host.labels), dict(host.snapshots)
+    found.lanes = dict(host.lanes)
     return found
 
 

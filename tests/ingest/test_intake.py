@@ -29,7 +29,9 @@ class Store:
         self.failing = False
         self.labels: dict[str, Mapping[str, str]] = {}
 
-    async def accept(self, frames: Sequence[Frame], snapshots: Sequence[Snapshot]) -> None:
+    async def accept(
+        self, frames: Sequence[Frame], snapshots: Sequence[Snapshot], sent: float | None
+    ) -> None:
         self.calls += 1
         await asyncio.sleep(0.001)
         if self.failing:

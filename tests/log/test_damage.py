@@ -15,11 +15,11 @@ import pytest
 from monitor.core.messages import check
 from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
+from monitor.fleet.roster import Roster
 from monitor.log import opening, schema
 from monitor.log.database import Database
 from monitor.log.sqlite import open_log
 from monitor.model import Event, EventType, RetentionClass
-from monitor.roster import Roster
 from monitor.stream.hub import EventPublisher
 from tests.log.child import killed_while_opening
 from tests.log.logs import event, names, of, opened

@@ -464,12 +464,12 @@ def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
     return PushEndpoint(intake, report, still, Load(2**62), bounds)
 
 
-async def stored(_frames: object, _snapshots: object) -> None:
+async def stored(_frames: object, _snapshots: object, _sent: object) -> None:
     """A store that keeps everything."""
 
 
 async def test_a_store_that_fails_asks_to_come_again_and_shows_nothing() -> None:
-    async def fail(_frames: object, _snapshots: object) -> None:
+    async def fail(_frames: object, _snapshots: object, _sent: object) -> None:
         raise OSError("/secret/path is full")
 
     exchange = Exchange(simple(a=1))
@@ -481,7 +481,7 @@ async def test_a_store_that_fails_asks_to_come_again_and_shows_nothing() -> None
 
 
 async def test_a_store_that_is_low_on_disk_says_when_to_come_again() -> None:
-    async def refuse(_frames: object, _snapshots: object) -> None:
+    async def refuse(_frames: object, _snapshots: object, _sent: object) -> None:
         raise Unavailable("little is free", code="disk_low", status=507, retry_after=60.0)
 
     exchange = Exchange(simple(a=1))

@@ -24,7 +24,9 @@ def make_host(*frames: tuple[float, Mapping[str, float]], name: str = "web-1") -
     """A host that sent these frames, heard when they were sent."""
     host = HostState(name, {})
     for version, (at, metrics) in enumerate(frames, 1):
-        host.fold(Frame(name, at, Schema(tuple(metrics)), array("d", metrics.values())), version)
+        host.fold(
+            Frame(name, at, Schema(tuple(metrics)), array("d", metrics.values())), version, at
+        )
         host.seen_at = at
     return host
 
@@ -71,7 +73,7 @@ def test_a_frozen_copy_stays_as_it_was() -> None:
     """It must be that a page made in a thread does not see the next frame."""
     host = make_host((100.0, {"a": 1.0}))
     copy = frozen(host)
-    host.fold(Frame("web-1", 101.0, Schema(("a",)), array("d", [2.0])), 2)
+    host.fold(Frame("web-1", 101.0, Schema(("a",)), array("d", [2.0])), 2, 101.0)
     assert copy.value("a") == 1.0
     assert host.value("a") == 2.0
 

@@ -6,15 +6,15 @@ import secrets
 
 import pytest
 
-from monitor import roster
 from monitor.core import messages
 from monitor.core.state import LiveState
+from monitor.fleet import roster
+from monitor.fleet.roster import Roster
 from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
 from monitor.model import HostStatus, RetentionClass
 from monitor.pipeline import Pipeline
 from monitor.ports import Conflict
-from monitor.roster import Roster
 from monitor.store.memory import MemoryStore
 from tests.frames import frame
 

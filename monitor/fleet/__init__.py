@@ -1,0 +1,1 @@
+"""Who the hosts are: their statuses over a restart, their labels, who may speak for each."""

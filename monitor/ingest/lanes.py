@@ -1,0 +1,180 @@
+"""Lanes: what a source other than an agent brings of one host, as columns that grow.
+
+An agent names its columns and sends rows.  Everything else (a scrape, remote write, OTLP, a
+script's few numbers) sends KEYs with values, some now and others later, so here the columns are
+kept for it: a KEY that came stays a column of the lane's frames, absent where it was not sent,
+until it has not come for long.  A lane's frames carry its `source`, so that several lanes and an
+agent may speak of one host.
+
+All of it is the event loop's.  It knows no format and nobody's rights.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.load import Load, Shed
+from monitor.errors import InputError, MonitorError
+from monitor.ingest.push import MOST_SERIES
+from monitor.ingest.schemas import Room
+from monitor.model import Frame, Schema
+
+MOST_LANES = 20_000
+"""Lanes in all: two for each of ten thousand hosts."""
+
+MOST_LANES_OF_A_HOST = 32
+
+FORGET_SECONDS = 3_600.0
+"""A column that has not come for so long is let go of, when a lane next looks."""
+
+LOOK_SECONDS = 900.0
+"""How often a lane looks for such columns."""
+
+
+class Lane:
+    """One source's columns of one host."""
+
+    def __init__(self, host: str, source: str, room: Room, load: Load) -> None:
+        self.host = host
+        self.source = source
+        self.generation = 0
+        """Rises when columns were let go of: indices from before hold no more."""
+        self.refused_total = 0
+        """Series that were not taken, for want of room."""
+        self.heard_at = 0.0
+        """When a frame of it was last made, in unix seconds."""
+        self._room = room
+        self._load = load
+        self._columns: dict[str, int] = {}
+        self._schema: Schema | None = Schema(())
+        self._used_at: NDArray[np.float64] = np.zeros(16)
+        self._looked_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def schema(self) -> Schema:
+        """Its columns now; the same object while they do not change."""
+        if self._schema is None:
+            self._schema = Schema(tuple(self._columns))
+        return self._schema
+
+    def column(self, key: str) -> int:
+        """The column of a KEY, which is known to be one; it is new where it was not there.
+
+        Raises `InputError` (``series_limit``) where there is no room for it, and a 429
+        (``overloaded``) where new series are shed.
+        """
+        found = self._columns.get(key)
+        if found is not None:
+            return found
+        try:
+            self._require_room()
+        except MonitorError:
+            self.refused_total += 1
+            raise
+        found = self._columns[key] = len(self._columns)
+        self._schema = None
+        if found >= len(self._used_at):
+            self._used_at = np.concatenate([self._used_at, np.zeros(len(self._used_at))])
+        return found
+
+    def _require_room(self) -> None:
+        if len(self._columns) >= MOST_SERIES:
+            detail = f"a source has at most {MOST_SERIES} series of one host"
+            raise InputError(detail, code="series_limit", limit=MOST_SERIES)
+        self._load.require(Shed.NEW_SERIES)
+        self._room.take(1)
+
+    def columns(self, keys: Iterable[str]) -> NDArray[np.intp]:
+        """The columns of several KEYs; raises as `column` does, and those before it are kept."""
+        return np.array([self.column(key) for key in keys], np.intp)
+
+    def frame(
+        self, at: float, columns: NDArray[np.intp], values: NDArray[np.float64], now: float
+    ) -> Frame:
+        """A frame of these columns' values at an instant, absent elsewhere; `now` it came.
+
+        Call `look` between frames, never between `column` and `frame`.
+        """
+        row = np.full(len(self._columns), math.nan)
+        row[columns] = values
+        self._used_at[columns] = now
+        self.heard_at = now
+        return Frame(self.host, at, self.schema, array("d", row.tobytes()), self.source)
+
+    def look(self, now: float) -> None:
+        """Let go of columns that no longer come; a new `generation` where there were any."""
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        used = self._used_at[: len(self._columns)]
+        kept = used >= now - FORGET_SECONDS
+        if kept.all():
+            return
+        texts = [text for text, keep in zip(self._columns, kept.tolist(), strict=True) if keep]
+        self._room.give_back(len(self._columns) - len(texts))
+        self._columns = {text: column for column, text in enumerate(texts)}
+        self._used_at = np.concatenate([used[kept], np.zeros(16)])
+        self._schema = None
+        self.generation += 1
+
+    def close(self) -> None:
+        """Give back its room."""
+        self._room.give_back(len(self._columns))
+        self._columns = {}
+        self._schema = None
+        self.generation += 1
+
+
+class Lanes:
+    """Every lane of every host."""
+
+    def __init__(self, load: Load, room: Room | None = None) -> None:
+        self._load = load
+        self._room = room or Room()
+        self._lanes: OrderedDict[tuple[str, str], Lane] = OrderedDict()
+        self._of_host: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def of(self, host: str, source: str) -> Lane:
+        """The lane of a source of a host, which may be new.
+
+        Raises `InputError`: ``source_limit`` where a host has too many.  Where there are too many
+        in all, the one that was asked for longest ago goes.
+        """
+        found = self._lanes.get((host, source))
+        if found is not None:
+            self._lanes.move_to_end((host, source))
+            return found
+        if self._of_host.get(host, 0) >= MOST_LANES_OF_A_HOST:
+            detail = f"a host has at most {MOST_LANES_OF_A_HOST} sources beside its agent"
+            raise InputError(detail, code="source_limit", limit=MOST_LANES_OF_A_HOST)
+        self._load.require(Shed.NEW_SERIES)
+        if len(self._lanes) >= MOST_LANES:
+            self._drop(next(iter(self._lanes)))
+        lane = self._lanes[host, source] = Lane(host, source, self._room, self._load)
+        self._of_host[host] = self._of_host.get(host, 0) + 1
+        return lane
+
+    def forget(self, host: str) -> None:
+        """Let go of every lane of a host."""
+        for key in [key for key in self._lanes if key[0] == host]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        self._lanes.pop(key).close()
+        left = self._of_host.get(key[0], 1) - 1
+        if left:
+            self._of_host[key[0]] = left
+        else:
+            self._of_host.pop(key[0], None)
