@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -29,11 +29,12 @@ from monitor.config import Settings
 from monitor.core.load import Load, most_memory
 from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
+from monitor.fleet.fleet import Fleet
 from monitor.fleet.roster import Roster
 from monitor.ingest.intake import Intake
 from monitor.log import retention
 from monitor.log.sqlite import open_log
-from monitor.model import Frame, Snapshot
+from monitor.model import Frame, Introduction, Snapshot
 from monitor.pipeline import NotStored, Pipeline
 from monitor.ports import EventLog, Registry, SeriesStore, Unknown
 from monitor.store.sqlite import open_store
@@ -272,9 +273,18 @@ class Application:
         self._registry = registry
         state = LiveState()
         self._roster = Roster(state, events, registry)
-        state.label(host, settings.host.labels)
         self._hub = EventPublisher(self._events, state, time.time)
         self._pipeline = Pipeline(state, self._store, self._events, self._hub.offer, time.time)
+        self._fleet = Fleet(
+            state,
+            self._pipeline,
+            registry,
+            events,
+            self._forget_history,
+            host,
+            time.time,
+        )
+        self._fleet.show(state.label(host, {}), settings.host.labels)
         self._runner = Runner(
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
@@ -304,7 +314,7 @@ class Application:
             hub=self._hub,
             intake=Intake(
                 self._pipeline.accept_all,
-                self._roster.label,
+                self._label,
                 host,
                 time.time,
                 store.oldest_accepted,
@@ -347,6 +357,12 @@ class Application:
             self._log.info("the history takes frames again")
         self._history_fault = reason is not None
 
+    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
+        await self._fleet.met(Introduction(host, labels=labels))
+
+    async def _forget_history(self, host: str) -> None:
+        raise Unavailable(f"the history of {host} cannot be removed yet")
+
     async def _tick(self) -> None:
         """Judge what time has done; a log that cannot be written now is tried again."""
         try:
@@ -378,6 +394,7 @@ class Application:
                 loop.add_signal_handler(number, self._ending.set)
         await self._office.load()
         await self._roster.restore(time.time())
+        await self._fleet.load()
         await self._hub.start()
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
@@ -387,6 +404,7 @@ class Application:
             asyncio.create_task(self._office.directory.follow(), name="directory"),
             asyncio.create_task(self._office.keep(), name="office"),
             asyncio.create_task(self._door.watch(), name="door"),
+            asyncio.create_task(self._fleet.follow(), name="fleet"),
             asyncio.create_task(weighing.watch(self._load), name="load"),
             asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),
         ]
@@ -424,6 +442,7 @@ class Application:
         try:
             async with self._pipeline.judging:
                 await self._roster.keep(at_the_end=True)
+            await self._fleet.keep()
         except (Unavailable, Unknown) as error:
             self._log.warning("the roster was not kept", reason=str(error))
         await self._office.tidy()
@@ -469,6 +488,7 @@ class Application:
             try:
                 async with self._pipeline.judging:
                     await self._roster.keep()
+                await self._fleet.keep()
                 if time.monotonic() - pruned_at >= PRUNE_SECONDS:
                     await retention.prune(self._events, time.time())
                     pruned_at = time.monotonic()

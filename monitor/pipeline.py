@@ -49,6 +49,8 @@ class Pipeline:
         self._log = log
         self._offer = offer
         self._clock = clock
+        self.taps: list[Callable[[Sequence[Frame]], None]] = []
+        """Called with frames that the store has, late ones too; they return at once."""
         self._now = 0.0
         self._resumed_at = 0.0
         self.judging = asyncio.Lock()
@@ -82,6 +84,9 @@ class Pipeline:
             await self._store.append(frames, snapshots)
         except Unavailable as error:
             refused = NotStored(error)
+        else:
+            for tap in self.taps:
+                tap(frames)
         now = max(self._clock(), self._now)
         if sent is None:
             sent = now
@@ -104,6 +109,7 @@ class Pipeline:
             if host is None:
                 continue
             host.seen_at = now  # late frames too say that somebody is there
+            host.said_goodbye = False
             if host.status is None:
                 await self._welcome(host)
         if refused is not None:
@@ -116,6 +122,28 @@ class Pipeline:
             if found := self._judged(host, now):
                 await self._log.append([found[2]])
                 host.status, host.since = found[1], now
+
+    async def goodbye(self, name: str) -> None:
+        """A host's agent ended in good order: nobody waits to find that it has gone."""
+        async with self.judging:
+            host = self._state.hosts.get(name)
+            if host is None or host.status in (None, HostStatus.RETIRED):
+                return
+            host.said_goodbye = True
+            now = max(self._clock(), self._now)
+            if found := self._judged(host, now):
+                await self._log.append([found[2]])
+                host.status, host.since = found[1], now
+
+    async def retire(self, name: str, reason: str) -> None:
+        """Wait for a host no more, until its frames come again.  Nothing where it is unknown."""
+        async with self.judging:
+            host = self._state.hosts.get(name)
+            if host is None or host.status is HostStatus.RETIRED:
+                return
+            now = max(self._clock(), self._now)
+            await self._log.append([_said(host, HostStatus.RETIRED, reason, now)])
+            host.status, host.since = HostStatus.RETIRED, now
 
     async def tick(self, now: float) -> None:
         """Decide every host's status at `now`, and log what changed.
@@ -146,8 +174,14 @@ class Pipeline:
             return None
         silent = now - max(heard_at, self._resumed_at)
         status = hosts.status(silent, host.period_seconds)
+        if host.said_goodbye and status is HostStatus.UP:
+            status = HostStatus.STALE
+        if host.is_ephemeral and (host.said_goodbye or status is HostStatus.DOWN):
+            status = HostStatus.RETIRED
         if status is host.status:
             return None
+        if host.status is HostStatus.RETIRED and host.seen_at <= host.since:
+            return None  # until it comes again
         if not host.seen_at and host.status and hosts.is_worse(host.status, status):
             return None  # it was away before this server started, and has not come back
         return host, status, _host_update(host, status, silent, now)
@@ -156,7 +190,13 @@ class Pipeline:
 def _host_update(host: HostState, status: HostStatus, silent: float, now: float) -> Event:
     if status is HostStatus.UP:
         reason = "first frame" if host.status is None else "frames are coming again"
+    elif host.said_goodbye and status is not HostStatus.DOWN:
+        reason = "its agent said goodbye"
     else:
         reason = f"silent for {silent:.0f} s"
+    return _said(host, status, reason, now)
+
+
+def _said(host: HostState, status: HostStatus, reason: str, now: float) -> Event:
     said = HostUpdate(host=host.name, status=status, was=host.status, reason=reason)
     return event(said, now, secrets.token_hex(8))

@@ -278,7 +278,6 @@ class LiveState:
             host = self.hosts[frame.host] = HostState(frame.host, {})
         changed = host.fold(frame, version, now)
         host.seen_at = now
-        host.said_goodbye = False
         late_seconds = (now if sent is None else sent) - frame.at
         if not hosts.is_late(late_seconds, host.lanes[frame.source].period_seconds):
             host.is_live = True
@@ -302,9 +301,16 @@ class LiveState:
         known.recalled_at = now
         return known
 
-    def label(self, host: str, labels: Mapping[str, str]) -> None:
+    def forget(self, host: str) -> None:
+        """Know a host no more."""
+        if self.hosts.pop(host, None) is not None:
+            self.version += 1
+
+    def label(self, host: str, labels: Mapping[str, str]) -> HostState:
         """Set a host's labels; it is then known before its first frame."""
-        self.hosts.setdefault(host, HostState(host, labels)).labels = dict(labels)
+        found = self.hosts.setdefault(host, HostState(host, labels))
+        found.labels = dict(labels)
+        return found
 
     def is_present(self, frame: Frame, sent: float, now: float) -> bool:
         """Whether a frame that was sent at `sent`, by its sender's clock, is part of the present.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Mapping
 
 import msgspec
 
@@ -19,9 +18,6 @@ from monitor.model import Event, EventType, HostStatus
 from monitor.ports import LONGEST_VALUE_BYTES, Conflict, EventLog, Gap, Registry, Unknown
 
 CHECKPOINT = "hosts"
-
-LABELS = "labels/"
-"""What the keys of hosts' labels begin with."""
 
 PAGE_EVENTS = 1_000
 """What one read of the log brings at the start."""
@@ -84,27 +80,7 @@ class Roster:
         for name, known in hosts.items():
             host = self._state.recall(name, {}, now)
             host.status, host.since, host.at = known.status, known.since, known.at
-        for key in await self._registry.keys(LABELS):
-            await self._recall_labels(key)
         self._kept, self._position = hosts, position
-
-    async def _recall_labels(self, key: str) -> None:
-        host = self._state.hosts.get(key.removeprefix(LABELS))
-        entry = await self._registry.get(key)
-        if host is None or entry is None:
-            return
-        try:
-            host.labels = msgspec.json.decode(entry.value, type=dict[str, str])
-        except msgspec.MsgspecError as error:
-            logger.warning("the labels of %s cannot be read: %s", host.name, error)
-
-    async def label(self, name: str, labels: Mapping[str, str]) -> None:
-        """Set a host's labels; they are kept on return.  Raises as `Registry.put` does."""
-        known = self._state.hosts.get(name)
-        if known is not None and known.labels == dict(labels):
-            return
-        await self._registry.put(LABELS + name, msgspec.json.encode(dict(labels)))
-        self._state.label(name, labels)
 
     async def keep(self, *, at_the_end: bool = False) -> None:
         """Write the checkpoint where hosts have changed, or where the log would wait for it.

@@ -55,12 +55,10 @@ async def test_a_host_is_known_after_a_restart_and_does_not_come_anew() -> None:
     stand = Stand()
     first = await stand.server()
     await first.frame("web-1")
-    await first.roster.label("web-1", {"role": "web"})
     await first.roster.keep()
     stand.now += 10
     second = await stand.server()
     assert second.statuses() == {"web-1": HostStatus.UP}
-    assert second.state.hosts["web-1"].labels == {"role": "web"}
     assert second.state.hosts["web-1"].since == 1_000.0
     await second.frame("web-1")
     assert await stand.log.last() == 1
@@ -119,24 +117,6 @@ async def test_a_host_is_in_the_log_when_its_first_frame_is_accepted() -> None:
     assert await stand.log.last() == 2
     again = await stand.server()
     assert again.statuses() == {"web-1": HostStatus.UP, "web-2": HostStatus.UP}
-
-
-async def test_labels_outlive_a_kill() -> None:
-    stand = Stand()
-    server = await stand.server()
-    await server.frame("web-1")
-    await server.roster.label("web-1", {"role": "db"})
-    again = await stand.server()
-    assert again.state.hosts["web-1"].labels == {"role": "db"}
-
-
-async def test_labels_that_cannot_be_read_cost_only_themselves() -> None:
-    stand = Stand()
-    server = await stand.server()
-    await server.frame("web-1")
-    await stand.registry.put("labels/web-1", b"no labels")
-    await stand.registry.put("labels/nobody", b"{}")
-    assert (await stand.server()).statuses() == {"web-1": HostStatus.UP}
 
 
 async def test_at_the_end_the_newest_frames_instants_are_kept() -> None:
