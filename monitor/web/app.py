@@ -91,6 +91,7 @@ def routed(services: Services) -> Routed:
             services.door.report_refusal,
             services.door.require_still,
             services.load,
+            services.bodies,
         ),
     }
     listed = tuple(

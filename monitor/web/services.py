@@ -11,6 +11,7 @@ from monitor.ingest.intake import ENDLESS_BYTES, Intake
 from monitor.ports import EventLog, SeriesStore, StoreWarning
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
+from monitor.web.bodies import Bodies
 from monitor.web.config import Limits
 from monitor.web.connections import MOST, Connections
 from monitor.web.door import Door
@@ -42,6 +43,8 @@ class Services:
     """What is shed now."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Where and how it runs, in words, for its administrators."""
+    bodies: Bodies = field(default_factory=Bodies)
+    """How bodies that are pushed are read, whatever route they come to."""
     limits: Limits = NO_LIMITS
     """How many connections there may be."""
 

@@ -22,7 +22,8 @@ from monitor.core.load import Load
 from monitor.errors import Unavailable
 from monitor.ingest.intake import Accept, Intake
 from monitor.model import SeriesKey
-from monitor.web.push import PushEndpoint, PushLimits
+from monitor.web.bodies import Bodies, Limits
+from monitor.web.push import PushEndpoint
 from tests.ingest.documents import KEYS, encoded, frame, full, simple
 from tests.ingest.refusals import REFUSALS
 from tests.serving import Server
@@ -79,7 +80,10 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(running: Server, name: str)
         (("Content-Type: application/json",) * 2, "unsupported_media_type"),
         (("Content-Type: application/msgpack",), "unsupported_media_type"),
         (("Content-Type: application/json", "Content-Encoding: br"), "unsupported_encoding"),
-        (("Content-Type: application/json", "Content-Encoding: gzip"), "unsupported_encoding"),
+        (
+            ("Content-Type: application/json", *("Content-Encoding: gzip",) * 2),
+            "unsupported_encoding",
+        ),
         (
             ("Content-Type: application/json", "Content-Encoding: gzip, gzip"),
             "unsupported_encoding",
@@ -97,7 +101,7 @@ def test_only_plain_json_is_taken_and_the_answer_says_what_to_add(
         assert "Content-Type: application/json" in problem["detail"]
     else:
         assert "identity" in problem["detail"]
-    assert answer.headers["accept-encoding"] == "identity"
+    assert answer.headers["accept-encoding"] == "identity, gzip, zstd"
 
 
 @pytest.mark.parametrize(
@@ -460,8 +464,8 @@ def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
     def still(_scope: object) -> None:
         """Everybody may what they might."""
 
-    bounds = PushLimits(**limits)  # type: ignore[arg-type]
-    return PushEndpoint(intake, report, still, Load(2**62), bounds)
+    bounds = Limits(**limits)  # type: ignore[arg-type]
+    return PushEndpoint(intake, report, still, Load(2**62), Bodies(bounds))
 
 
 async def stored(_frames: object, _snapshots: object, _sent: object) -> None:
