@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from monitor.collect.cgroups import Cgroups
 from monitor.collect.clock import Clock
@@ -22,8 +22,6 @@ from monitor.collect.memory import Memory
 from monitor.collect.network import Network
 from monitor.collect.own import Own
 from monitor.collect.paging import Paging
-from monitor.collect.portable import Portable, PortableSlow
-from monitor.collect.portable_processes import PortableProcesses
 from monitor.collect.pressure import Pressure
 from monitor.collect.processes import Processes
 from monitor.collect.raid import Raid
@@ -67,26 +65,38 @@ COLLECTORS: tuple[tuple[str, Factory], ...] = (
 )
 """The collectors of a Linux host by name, in the order of the frame's columns."""
 
-PORTABLE: tuple[tuple[str, Factory], ...] = (
-    ("portable", Portable),
-    ("portable_processes", PortableProcesses),
-    ("portable_slow", PortableSlow),
-)
-"""The collectors of any other system."""
+PORTABLE_NAMES = ("portable", "portable_processes", "portable_slow")
+"""The collectors of any other system, which are made where psutil is: see `_portable`."""
 
-COLLECTOR_NAMES: tuple[str, ...] = tuple(name for name, _ in (*COLLECTORS, *PORTABLE))
+COLLECTOR_NAMES: tuple[str, ...] = (*(name for name, _ in COLLECTORS), *PORTABLE_NAMES)
 """Every name that ``[collect] disabled`` may hold."""
 
 
 def build(config: CollectConfig, platform: str = sys.platform) -> list[Collector]:
     """The collectors of this host, those that the configuration disables left out."""
     root = Root(config.root)
-    factories: Sequence[tuple[str, Factory]] = COLLECTORS if platform == "linux" else PORTABLE
+    if platform != "linux":
+        return _portable(config, root)
     return [
-        # These have a setting of their own.
-        factory(root, config.command_lines)
-        if factory is Processes or factory is PortableProcesses
-        else factory(root)
-        for name, factory in factories
+        # This one has a setting of its own.
+        factory(root, config.command_lines) if factory is Processes else factory(root)
+        for name, factory in COLLECTORS
+        if name not in config.disabled
+    ]
+
+
+def _portable(config: CollectConfig, root: Root) -> list[Collector]:
+    """What psutil gives; on Linux it is neither needed nor loaded, for it is large."""
+    from monitor.collect.portable import Portable, PortableSlow  # noqa: PLC0415
+    from monitor.collect.portable_processes import PortableProcesses  # noqa: PLC0415
+
+    made: tuple[Collector, ...] = (
+        Portable(root),
+        PortableProcesses(root, config.command_lines),
+        PortableSlow(root),
+    )
+    return [
+        collector
+        for name, collector in zip(PORTABLE_NAMES, made, strict=True)
         if name not in config.disabled
     ]

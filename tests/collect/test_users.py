@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
-from monitor.collect import users
 from monitor.collect.files import Root
-from monitor.collect.users import Users
+from monitor.collect.users import ENTRY_BYTES, WIDE_ENTRY_BYTES, Users, people
 from monitor.errors import Absent
 
 
-def test_each_person_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    people = [SimpleNamespace(name=name) for name in ("ann", "bob", "ann")]
-    monkeypatch.setattr(psutil, "users", lambda: people)
-    monkeypatch.setattr(users, "RECORDS", ("/",))
-    collector = Users(Root(Path("/")))
-    assert collector.collect(0.0).values == {"system.users.count": 2.0}
-    collector.close()
+def _entry(kind: int, name: str, size: int = ENTRY_BYTES) -> bytes:
+    head = struct.pack("=h2xi32s4s32s", kind, 1234, b"pts/0", b"ts/0", name.encode())
+    return head.ljust(size, b"\xff")
 
 
-def test_no_record_and_another_root_are_absent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(Absent, match="this machine only"):
-        Users(Root(tmp_path)).collect(0.0)
-    monkeypatch.setattr(users, "RECORDS", (str(tmp_path / "utmp"),))
+@pytest.mark.parametrize("size", [ENTRY_BYTES, WIDE_ENTRY_BYTES])
+def test_each_person_counts_once_and_only_while_logged_in(size: int) -> None:
+    record = b"".join(
+        _entry(kind, name, size)
+        for kind, name in [(2, "reboot"), (7, "ann"), (7, "bob"), (7, "ann"), (8, "eve"), (7, "")]
+    )
+    assert people(record, size) == {b"ann", b"bob"}
+    assert people(record + _entry(7, "cut", size)[:-1], size) == {b"ann", b"bob"}
+
+
+def test_the_record_is_the_roots(tmp_path: Path) -> None:
     with pytest.raises(Absent, match="no record"):
-        Users(Root(Path("/"))).collect(0.0)
+        Users(Root(tmp_path)).collect(0.0)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/utmp").write_bytes(b"")
+    collector = Users(Root(tmp_path))
+    assert collector.collect(0.0).values == {"system.users.count": 0.0}
+    collector.close()
