@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from monitor.collect.config import CollectConfig, HostConfig, default_host_name
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config import Settings, default_data_dir, find, load, render
-from monitor.config.checking import check, written_keys
+from monitor.config.checking import check
 from monitor.config.files import Complaint, Document
+from monitor.config.secretfiles import secret_fields, spellings
+from monitor.config.sections import sections, written_keys
 from monitor.core.quantity import Between, Bytes, Ratio
 from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
@@ -90,8 +92,19 @@ def test_example_is_complete(folder: Path) -> None:
         )
         for key in written_keys(room).values()
     }
-    assert keys == {origin for origin in found.origins if origin.count(".") == 1}
+    by_name = {name for name, section in sections(Settings).items() if section.is_named}
+    assert keys == {
+        origin
+        for origin in found.origins
+        if origin.count(".") == 1 and origin.partition(".")[0] not in by_name
+    }
     assert found.server.data_dir == folder / "data"
+    for section in (each for each in sections(Settings).values() if each.is_named):
+        secrets = secret_fields(section.room)
+        for field_name, key in written_keys(section.room).items():
+            ways = spellings(key) if field_name in secrets else (key,)
+            assert any(re.search(rf"(?m)^(#: )?{way} = ", text) for way in ways), (section, key)
+        assert getattr(found, section.name) or not written_keys(section.room)
 
 
 def test_everything_set(folder: Path) -> None:

@@ -11,7 +11,7 @@ import difflib
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +19,17 @@ import pydantic
 
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config.files import Complaint, Document
-from monitor.config.secretfiles import secret_fields, spellings, take
+from monitor.config.secretfiles import secret_fields, take
+from monitor.config.sections import (
+    Section,
+    Table,
+    every_key,
+    sections,
+    tables_of,
+    written_keys,
+)
 from monitor.core import quantity
-from monitor.core.quantity import Between, Check, Quantity, Written, shown
+from monitor.core.quantity import Between, Check, Quantity, shown
 from monitor.core.secret import Secret
 from monitor.core.toml_lines import KeyPath
 
@@ -62,86 +70,75 @@ class _RelativePath:
     folder: Path
 
 
-def sections(root: type) -> dict[str, type]:
-    """The Config class of each section of `root`."""
-    hints: dict[str, type] = typing.get_type_hints(root)
-    return {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-
-
-def written_keys(room: type) -> dict[str, str]:
-    """The key of each field of a Config class, as files write it: the field's name, or its mark."""
-    hints = typing.get_type_hints(room, include_extras=True)
-    keys = {}
-    for field in fields(room):
-        marks = getattr(hints[field.name], "__metadata__", ())
-        keys[field.name] = next((m.key for m in marks if isinstance(m, Written)), field.name)
-    return keys
-
-
 def check(root: type, document: Document, complaints: list[Complaint]) -> dict[str, Any]:
-    """One Config object a section; complaints are added for whatever is wrong."""
-    rooms = sections(root)
-    secrets = _taken(document, rooms, complaints)
-    models = {name: _model(room) for name, room in rooms.items()}
-    _resolve(document, rooms)
-    definitions: dict[str, Any] = {name: (model, None) for name, model in models.items()}
+    """One Config object a table, of tables by name a mapping; complaints are added to the list."""
+    all_sections = sections(root)
+    tables = list(tables_of(document, all_sections))
+    secrets = {
+        path: take(document, path, table, secret_fields(room), complaints)
+        for path, table, room in tables
+    }
+    _resolve(document, tables)
+    definitions: dict[str, Any] = {
+        name: (_validated(section.hint), None) for name, section in all_sections.items()
+    }
     whole = pydantic.create_model(
         "Whole", __config__=pydantic.ConfigDict(extra="forbid"), **definitions
     )
     try:
         checked = whole.model_validate(document.table)
     except pydantic.ValidationError as error:
-        known: dict[KeyPath, list[str]] = {(): list(rooms)}
-        known.update({(name,): _keys(room) for name, room in rooms.items()})
+        known: dict[KeyPath, list[str]] = {(): list(all_sections)}
+        known.update(
+            {(name,): every_key(s.room) for name, s in all_sections.items() if not s.is_named}
+        )
+        known.update({path: every_key(room) for path, _, room in tables})
         for number, fault in enumerate(error.errors(include_url=False)):
             path = _path(fault["loc"], document)
-            sentence = _sentence(fault, path, known if number < MOST_GUESSES else {})
+            guessed = known if number < MOST_GUESSES else {}
+            sentence = _sentence(fault, path, guessed, all_sections)
             complaints.append(Complaint(document.origin(path), path, sentence))
         _check_disabled(document, complaints)
         return {}
     _check_disabled(document, complaints)
     values: dict[str, Any] = {}
-    for name, room in rooms.items():
+    for name, section in all_sections.items():
         given = getattr(checked, name)
-        set_fields = given.model_fields_set if given is not None else ()
-        keys = written_keys(room).items()
-        values[name] = room(
-            **{f: getattr(given, key) for f, key in keys if key in set_fields}, **secrets[name]
-        )
-        _check_together(name, values[name], document, complaints)
+        parts: list[tuple[KeyPath, Any]]
+        if section.is_named:
+            values[name] = {
+                table: _built((name, table), section.room, model, secrets)
+                for table, model in (given or {}).items()
+            }
+            parts = [((name, table), value) for table, value in values[name].items()]
+        else:
+            values[name] = _built((name,), section.room, given, secrets)
+            parts = [((name,), values[name])]
+        for path, value in parts:
+            _check_together(path, value, document, complaints)
     return values
 
 
-def _taken(
-    document: Document, rooms: dict[str, type], complaints: list[Complaint]
-) -> dict[str, dict[str, Secret]]:
-    """The secrets of each section, which from here on its table does not hold."""
-    taken: dict[str, dict[str, Secret]] = {}
-    for name, room in rooms.items():
-        table = document.table.get(name)
-        if not isinstance(table, dict):
-            table = {}  # there is none, or it is complained about as no table
-        taken[name] = take(document, (name,), table, secret_fields(room), complaints)
-    return taken
-
-
-def _keys(room: type) -> list[str]:
-    """Every key that a section may hold, as files write it."""
-    secrets = secret_fields(room)
-    return [
-        key
-        for field, written in written_keys(room).items()
-        for key in (spellings(written) if field in secrets else (written,))
-    ]
+def _built(
+    path: KeyPath,
+    room: type,
+    given: pydantic.BaseModel | None,
+    secrets: dict[KeyPath, dict[str, Secret]],
+) -> Any:
+    """A room's Config object, of what its table said and the secrets taken from it."""
+    said = given.model_fields_set if given is not None else ()
+    keys = written_keys(room).items()
+    values = {field: getattr(given, key) for field, key in keys if key in said}
+    return room(**values, **secrets.get(path, {}))
 
 
 def _check_together(
-    section: str, values: Any, document: Document, complaints: list[Complaint]
+    table: KeyPath, values: Any, document: Document, complaints: list[Complaint]
 ) -> None:
     """Ask a room whether its keys agree; the fault is where the first of them was written."""
     for keys, sentence in getattr(values, "faults", tuple)():
-        said = [key for key in keys if (section, key) in document.origins]
-        path = (section, (said or keys)[0])
+        said = [key for key in keys if (*table, key) in document.origins]
+        path = (*table, (said or keys)[0])
         complaints.append(Complaint(document.origin(path), path, sentence))
 
 
@@ -157,23 +154,25 @@ def _check_disabled(document: Document, complaints: list[Complaint]) -> None:
             complaints.append(Complaint(document.origin(path), path, sentence))
 
 
-def _resolve(document: Document, rooms: dict[str, type]) -> None:
+def _resolve(document: Document, tables: list[Table]) -> None:
     """Tell each written path the folder of the file that says it."""
-    for name, room in rooms.items():
-        table = document.table.get(name)
-        if not isinstance(table, dict):
-            continue
+    for path, table, room in tables:
         for key, hint in typing.get_type_hints(room).items():
             if Path in (hint, *typing.get_args(hint)) and isinstance(table.get(key), str):
-                table[key] = _RelativePath(table[key], document.origin((name, key)).folder)
+                table[key] = _RelativePath(table[key], document.origin((*path, key)).folder)
 
 
 def _model(room: type) -> type[pydantic.BaseModel]:
     """A pydantic model with the fields of a room's Config class, for checking only."""
     hints = typing.get_type_hints(room, include_extras=True)
     secrets = secret_fields(room)
+    needed = {
+        field.name
+        for field in fields(room)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
     definitions: dict[str, Any] = {
-        key: (_validated(hints[name]), None)
+        key: (_validated(hints[name]), ... if name in needed else None)
         for name, key in written_keys(room).items()
         if name not in secrets
     }
@@ -191,6 +190,8 @@ def _validated(hint: Any) -> Any:
         # TOML has no null: a key that may be None is a key that may be left out.
         (only,) = (argument for argument in arguments if argument is not type(None))
         return _validated(only)
+    if is_dataclass(hint):
+        return _model(typing.cast("type", hint))
     if hint is Path:
         return Annotated[Path, pydantic.BeforeValidator(_as_path)]
     if hint in (str, bool, int, float):
@@ -256,28 +257,43 @@ def _path(loc: tuple[int | str, ...], document: Document) -> KeyPath:
     return loc
 
 
-def _sentence(fault: Any, path: KeyPath, known: dict[KeyPath, list[str]]) -> str:
+def _sentence(
+    fault: Any,
+    path: KeyPath,
+    known: dict[KeyPath, list[str]],
+    all_sections: dict[str, Section],
+) -> str:
     match fault["type"]:
         case "value_error":
             return str(fault["ctx"]["error"])
         case "extra_forbidden":
-            return f"unknown key{_guess_key(path, known)}"
+            return f"unknown key{_guess_key(path, known, all_sections)}"
+        case "missing":
+            return "has to be given"
         case "literal_error":
             expected = fault["ctx"]["expected"].replace("'", '"')
             return f"expected {expected}, got {shown(fault['input'])}"
         case kind:
             given = fault["input"]
             written = given.text if isinstance(given, _RelativePath) else given
+            section = all_sections.get(str(path[0]))
+            if kind == "model_type" and section is not None and section.is_named:
+                return f"expected tables by name, as [{section.name}.NAME]"
             return f"expected {_EXPECTED.get(kind, kind)}, got {shown(written)}"
 
 
-def _guess_key(path: KeyPath, known: dict[KeyPath, list[str]]) -> str:
+def _guess_key(
+    path: KeyPath, known: dict[KeyPath, list[str]], all_sections: dict[str, Section]
+) -> str:
     name = str(path[-1])
     near = _guess(name, known.get(path[:-1], []))
     if near or not known:
         return near
-    homes = [section[0] for section, keys in known.items() if section and name in keys]
-    return f'; did you mean "{homes[0]}.{name}"?' if homes else ""
+    for section in all_sections.values():
+        if name in every_key(section.room):
+            home = f"{section.name}.NAME" if section.is_named else section.name
+            return f'; did you mean "{home}.{name}"?'
+    return ""
 
 
 def _guess(name: str, names: list[str]) -> str:

@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from monitor.config.checking import sections, written_keys
 from monitor.config.files import printable
+from monitor.config.sections import sections, written_keys
 from monitor.config.settings import Settings, default_data_dir
 from monitor.core import quantity
 from monitor.core.quantity import Quantity
@@ -43,21 +43,31 @@ def render(settings: Settings) -> str:
         settings = replace(settings, server=server)
     files = ", ".join(printable(str(path)) for path in settings.files) or "none, all defaults"
     lines = [f"# Files: {files}"]
-    for name, room in sections(type(settings)).items():
-        lines += ["", f"[{name}]"]
-        hints = typing.get_type_hints(room, include_extras=True)
-        section, keys = getattr(settings, name), written_keys(room)
-        for field in fields(room):
-            value = getattr(section, field.name)
-            for path, text in _entries(keys[field.name], value, hints[field.name]):
-                origin = settings.origins.get(f"{name}.{path}", "default")
-                if isinstance(value, Secret):
-                    # Which of its two keys says so does not matter: there is only one.
-                    by_file = settings.origins.get(f"{name}.{path}_file", origin)
-                    origin = f"{value.source}, {by_file}"
-                masked = MASK if _SECRET.search(path) and value is not None else text
-                lines.append(f"{_key(path, value)}{masked}  # {origin}")
+    for name, section in sections(type(settings)).items():
+        value = getattr(settings, name)
+        if not section.is_named:
+            lines += ["", f"[{name}]", *_table(name, value, settings.origins)]
+            continue
+        for key, table in value.items():
+            header = f"[{name}.{_name(key)}]"
+            lines += ["", header, *_table(f"{name}.{key}", table, settings.origins)]
     return "\n".join(lines) + "\n"
+
+
+def _table(path: str, table: Any, origins: Mapping[str, str]) -> Iterator[str]:
+    """The lines of one table; `path` is what its keys' origins are kept under."""
+    room = type(table)
+    hints, keys = typing.get_type_hints(room, include_extras=True), written_keys(room)
+    for field in fields(room):
+        value = getattr(table, field.name)
+        for key, text in _entries(keys[field.name], value, hints[field.name]):
+            origin = origins.get(f"{path}.{key}", "default")
+            if isinstance(value, Secret):
+                # Which of its two keys says so does not matter: there is only one.
+                by_file = origins.get(f"{path}.{key}_file", origin)
+                origin = f"{value.source}, {by_file}"
+            masked = MASK if _SECRET.search(key) and value is not None else text
+            yield f"{_key(key, value)}{masked}  # {origin}"
 
 
 def _entries(name: str, value: Any, hint: Any) -> Iterator[tuple[str, str]]:
@@ -68,6 +78,11 @@ def _entries(name: str, value: Any, hint: Any) -> Iterator[tuple[str, str]]:
     else:
         marks = getattr(hint, "__metadata__", ())
         yield name, _written(value, next((m for m in marks if isinstance(m, Quantity)), None))
+
+
+def _name(key: str) -> str:
+    """A key as TOML writes it."""
+    return key if _BARE.match(key) else _quoted(key)
 
 
 def _key(path: str, value: Any) -> str:

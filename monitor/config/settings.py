@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 from monitor.collect.config import CollectConfig, HostConfig
 from monitor.config.checking import check
 from monitor.config.files import Complaint, Origin, merged, printable
+from monitor.config.names import few_tables, host_glob, table_name
+from monitor.core.quantity import Check
 from monitor.errors import ConfigError
+from monitor.fleet.config import HostsConfig
+from monitor.forward.config import RemoteWriteConfig
 from monitor.logs import LoggingConfig
 from monitor.outbound.guard import OutboundConfig
+from monitor.scrape.config import ScrapeConfig
 from monitor.store.config import RetentionConfig
 from monitor.web.config import ServerConfig
 
@@ -26,7 +32,11 @@ MOST_COMPLAINTS = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that was configured, one attribute a section."""
+    """Everything that was configured, one attribute a section.
+
+    Of tables by name it is a mapping, in the order in which they were written; a table that a
+    later file adds to stays where it was.
+    """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -34,6 +44,15 @@ class Settings:
     collect: CollectConfig = field(default_factory=CollectConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     outbound: OutboundConfig = field(default_factory=OutboundConfig)
+    hosts: Annotated[Mapping[Annotated[str, Check(host_glob)], HostsConfig], Check(few_tables)] = (
+        field(default_factory=dict)
+    )
+    scrape: Annotated[
+        Mapping[Annotated[str, Check(table_name)], ScrapeConfig], Check(few_tables)
+    ] = field(default_factory=dict)
+    remote_write: Annotated[
+        Mapping[Annotated[str, Check(table_name)], RemoteWriteConfig], Check(few_tables)
+    ] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     """The files that were read, in the order in which they were merged."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
