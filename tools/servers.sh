@@ -3,7 +3,8 @@
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
 #   servers.sh          nginx with nchan
-#   servers.sh bench    also what only benches compare with, 180 MB: VictoriaMetrics, Prometheus
+#   servers.sh bench    also what only benches compare with, 180 MB: VictoriaMetrics, Prometheus,
+#                       collectd, netdata
 #
 # What stands there is kept while the list below is what it was made from.  Of what cannot be
 # fetched one line says so and the others go on; with CI=true the tests that want it fail.
@@ -101,3 +102,6 @@ server nginx "$cache" "tests and benches" "usr/sbin/nginx usr/lib/nginx/modules/
 # Below nginx's own folder: where that is made anew, so are these.
 server VictoriaMetrics "$cache/victoria-metrics" benches usr/bin/victoria-metrics victoria-metrics
 server Prometheus "$cache/prometheus" benches "usr/bin/prometheus usr/bin/promtool" prometheus
+server collectd "$cache/collectd" benches "usr/sbin/collectd usr/lib/collectd/disk.so" collectd-core
+server netdata "$cache/netdata" benches \
+    "usr/sbin/netdata usr/lib/netdata/plugins.d/apps.plugin" netdata-core
