@@ -283,6 +283,7 @@ class Application:
             self._forget_history,
             host,
             time.time,
+            settings.hosts,
         )
         self._fleet.show(state.label(host, {}), settings.host.labels)
         self._runner = Runner(
