@@ -229,6 +229,10 @@ class HostState:
         values: Floats = np.where(late, np.nan, self.shown[columns])
         return values
 
+    def current_raw(self) -> Floats:
+        """Every column's value as it was sent, counters as counts; NaN where absent or late."""
+        return np.where(self._late(), np.nan, self.raw)
+
     def late(self) -> dict[str, float]:
         """KEY → age in seconds, by the sender's clock, of every value that is late."""
         columns = np.flatnonzero(self._late() & np.isfinite(self.shown))

@@ -13,7 +13,6 @@ from monitor.core.catalog import metric
 from monitor.core.state import HostState
 from monitor.errors import NotFound, Unavailable
 from monitor.model import Cell, SeriesKey
-from monitor.web import exposition
 from monitor.web.answers import (
     Enrolled,
     Enrolment,
@@ -31,8 +30,8 @@ from monitor.web.answers import (
 from monitor.web.asked import PARAMETERS, RANGE
 from monitor.web.enrolment import Enrolments
 from monitor.web.history import Histories
+from monitor.web.metricspage import METRICS_PARAMETERS, MetricsPage
 from monitor.web.openapi import Operation, Parameter, document
-from monitor.web.own_metrics import gathered
 from monitor.web.query import Query
 from monitor.web.routes import asking
 from monitor.web.services import Services
@@ -51,6 +50,7 @@ class Api:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._metrics = MetricsPage(services)
         self._histories = Histories(services, Turns(services.load))
         self.operations = self._table()
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
@@ -194,9 +194,11 @@ class Api:
                 "GET",
                 "/metrics",
                 "metrics",
-                "What the server counts of itself, as Prometheus text",
+                "What the server counts of itself, and the fleet's newest values, for Prometheus",
                 self.metrics,
                 "text/plain",
+                METRICS_PARAMETERS,
+                problems=(400, 503),
                 policy=Policy.METRICS,
             ),
         )
@@ -217,10 +219,8 @@ class Api:
         return Response(self._document, content_type="application/json")
 
     async def metrics(self) -> Response:
-        """The server's own counters."""
-        Query(request.args, ())
-        found = exposition.text(await gathered(self._services))
-        return Response(found, content_type=exposition.CONTENT_TYPE)
+        """The server's own counters, and every host's newest values."""
+        return await self._metrics.answer()
 
     async def hosts(self) -> Response:
         """Every host, by name."""

@@ -1,7 +1,8 @@
-"""The Prometheus text format, version 0.0.4: families of numbers become text.
+"""The Prometheus text format, version 0.0.4, and OpenMetrics: families of numbers become text.
 
 It knows names, escaping and order; where the numbers come from is `own_metrics`'s business.
-The format: https://prometheus.io/docs/instrumenting/exposition_formats/
+The formats: https://prometheus.io/docs/instrumenting/exposition_formats/ and
+https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from werkzeug.http import parse_accept_header
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+OPENMETRICS_END = "# EOF\n"
+"""The last line of OpenMetrics, by which a reader knows that it has all."""
+
+Kind = Literal["counter", "gauge", "unknown"]
+"""What a family's values are; unknown where nobody said."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -27,24 +37,32 @@ class Family:
 
     name: str
     help: str
-    kind: Literal["counter", "gauge"]
+    kind: Kind
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
     @classmethod
-    def single(
-        cls, name: str, help: str, kind: Literal["counter", "gauge"], value: float
-    ) -> Family:
+    def single(cls, name: str, help: str, kind: Kind, value: float) -> Family:
         """A metric without labels."""
         return cls(name, help, kind, (({}, value),))
 
 
-def text(families: Iterable[Family]) -> str:
-    """These families as text, in their order.
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept header names OpenMetrics, and would not rather have the older format."""
+    offers = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for media, weight in parse_accept_header(accept):
+        name = media.partition(";")[0].strip().lower()
+        if name in offers:
+            offers[name] = max(offers[name], weight)
+    return 0 < offers["application/openmetrics-text"] >= offers["text/plain"]
+
+
+def text(families: Iterable[Family], *, openmetrics: bool = False) -> str:
+    """These families as text, in their order; of OpenMetrics without its end.
 
     Raises `ValueError` where a name is none or a family stands twice: the server's own fault,
     since names are never somebody's input.  Values of labels may be anything.
     """
-    lines: list[str] = []
+    found: list[str] = []
     seen: set[str] = set()
     for family in families:
         counts = family.kind == "counter"
@@ -53,10 +71,22 @@ def text(families: Iterable[Family]) -> str:
         if family.name in seen:
             raise ValueError(f"{family.name} stands twice")
         seen.add(family.name)
-        lines.append(f"# HELP {family.name} {_escaped(family.help)}")
-        lines.append(f"# TYPE {family.name} {family.kind}")
-        lines += [f"{family.name}{_labels(labels)} {_number(v)}" for labels, v in family.samples]
-    return "".join(line + "\n" for line in lines)
+        found.append(head(family.name, family.help, family.kind, openmetrics=openmetrics))
+        found += [f"{family.name}{_labels(labels)} {number(v)}\n" for labels, v in family.samples]
+    return "".join(found)
+
+
+def head(name: str, help: str, kind: Kind, *, openmetrics: bool) -> str:
+    """The lines that stand before a family's samples.
+
+    OpenMetrics calls the family of a counter by its name without the ending.
+    """
+    if openmetrics:
+        name = name.removesuffix("_total") if kind == "counter" else name
+        said = escaped(help).replace('"', '\\"')
+        return f"# HELP {name} {said}\n# TYPE {name} {kind}\n"
+    written = "untyped" if kind == "unknown" else kind
+    return f"# HELP {name} {escaped(help)}\n# TYPE {name} {written}\n"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -65,17 +95,22 @@ def _labels(labels: Mapping[str, str]) -> str:
     for name in labels:
         if not _LABEL.fullmatch(name) or name.startswith("__"):
             raise ValueError(f"{name} is no name of a label")
-    inner = ",".join(
-        '{}="{}"'.format(name, _escaped(labels[name]).replace('"', '\\"')) for name in labels
-    )
+    inner = ",".join(f'{name}="{quoted(labels[name])}"' for name in labels)
     return f"{{{inner}}}"
 
 
-def _escaped(value: str) -> str:
+def quoted(value: str) -> str:
+    """A label's value as it stands between its quotes."""
+    return escaped(value).replace('"', '\\"')
+
+
+def escaped(value: str) -> str:
+    """A help text on one line."""
     return value.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value as both formats write it."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
