@@ -19,6 +19,7 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
 from tests import serving
+from tests.elsewhere import elsewhere as elsewhere  # noqa: PLC0414 - a fixture of everybody's
 
 CHROMIUM = "/usr/bin/chromium"
 """Where Debian puts it."""
@@ -43,7 +44,7 @@ ALONE = "one at a time"
 """The group of whatever sees or changes the machine's network: Chromium gives up what it loads
 where an interface comes or goes."""
 
-NETWORK_FILES = frozenset({"test_cases_slow.py"})
+NETWORK_FILES = frozenset({"test_cases_slow.py", "test_outage.py"})
 """Files outside of `tests/browser` that belong to it."""
 
 
