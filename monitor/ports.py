@@ -120,6 +120,14 @@ class SeriesStore(Protocol):
     async def series(self, host: str) -> tuple[str, ...]:
         """Every KEY that this host has in the store, sorted."""
 
+    async def forget(self, host: str) -> None:
+        """Erase a host: every frame, table and KEY of it, as durably as this store can.
+
+        A host that comes under its name afterwards begins anew.  What is on its way in while
+        this is done may be erased or be the new one's first.  A host that is not there is none
+        on return either.  Raises `monitor.errors.Unavailable` where it could not be done.
+        """
+
     async def trim(self, now: float) -> int:
         """Let go of what has been kept long enough at `now`, gently; how many bytes went."""
 

@@ -110,6 +110,9 @@ class Appender:
         """The last row of the journal whose frames are in the heads."""
         self.relieved = asyncio.Event()
         """Set whenever the journal has become shorter."""
+        self.committing = asyncio.Lock()
+        """Held from the moment at which frames get their hosts' numbers until they are in the
+        heads; who holds it may let a host go."""
         self._writer = writer
         self._hosts = hosts
         self._shapes = shapes_
@@ -153,7 +156,8 @@ class Appender:
                 begun = loop.time()
                 taken = self._taken()
                 try:
-                    await self._commit(taken)
+                    async with self.committing:
+                        await self._commit(taken)
                 finally:
                     _refuse(taken, VOICE.closed())  # only where that was cut off
                 rest = begun + PACE_SECONDS - loop.time()

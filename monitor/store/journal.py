@@ -71,3 +71,18 @@ def unpacked(crc: int, row: bytes) -> Iterator[Record]:
         offset += _HEAD.size
         yield Record(host, schema, at, np.frombuffer(row, np.float64, columns, offset))
         offset += 8 * columns
+
+
+def without(crc: int, row: bytes, host: int) -> bytes:
+    """A row of the journal without the frames of one host.  Raises `ChunkDamaged`."""
+    if zlib.crc32(row) != crc:
+        raise ChunkDamaged("a row of the journal is not what was written")
+    parts: list[bytes] = []
+    offset = 0
+    while offset < len(row):
+        of, _, columns, _ = _HEAD.unpack_from(row, offset)
+        end = offset + _HEAD.size + 8 * columns
+        if of != host:
+            parts.append(row[offset:end])
+        offset = end
+    return b"".join(parts)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from monitor.errors import MonitorError
 from monitor.ports import Unknown
 from monitor.sqlite.transactions import viewed
 from monitor.sqlite.writer import Writer
-from monitor.store import chunks, shapes, snapshots
+from monitor.store import chunks, erasing, shapes, snapshots
 from monitor.store.appending import Appender, Hosts
 from monitor.store.aside import Aside, put_aside, quarantined
 from monitor.store.changes import Change, Made
@@ -85,6 +85,9 @@ _UPDATE_HOST = """
 UPDATE hosts SET sealed = ?, compacted_to = ?, rolled_to = ?, spacing = ?, crc = ? WHERE id = ?
 """
 
+STEP_PAUSE_SECONDS = 0.005
+"""Between two steps of erasing a host, so that commits come in between."""
+
 EVERYBODYS = (MonitorError, Unknown, apsw.Error, MemoryError)
 """Errors that are no single host's: the file, the disk, the machine."""
 
@@ -134,6 +137,8 @@ class Keeper:
         self._schemas_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._erasing: set[int] = set()
+        self._erasure = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to look after the store."""
@@ -179,6 +184,41 @@ class Keeper:
             if host.id in touched:
                 host.floors = await self._read(partial(_floors, host.id))
                 host.floors[0] = min(host.floors[0], host.open_from)
+
+    async def forget(self, name: str) -> None:
+        """Let go of a host and of all that there is of it; it is gone on return, durably."""
+        # Who is no longer waited for still has to bring memory and file to the same.
+        await asyncio.shield(asyncio.create_task(self._bury(name), name="history-bury"))
+        await self.erase()
+
+    async def _bury(self, name: str) -> None:
+        async with self._working, self._appender.committing:
+            host = self._hosts.by_name.get(name)
+            if host is None:
+                return
+            await self._writer.submit(partial(_buried, host))
+            del self._hosts.by_name[name]
+            self._full.pop(host.id, None)
+            self._troubled.pop(host.id, None)
+            self._due.remade(host)
+            self._erasing.add(host.id)
+
+    def go_on_erasing(self, numbers: Iterable[int]) -> None:
+        """These hosts were let go of before, and not all of them has gone."""
+        self._erasing.update(numbers)
+
+    async def erase(self) -> None:
+        """Take from the file what is left of hosts that are no more."""
+        async with self._erasure:
+            while self._erasing:
+                number, after = next(iter(self._erasing)), 0
+                while True:
+                    left = await self._writer.submit(partial(_erased, number, after))
+                    if left is None:
+                        break
+                    after = left
+                    await asyncio.sleep(STEP_PAUSE_SECONDS)
+                self._erasing.discard(number)
 
     # What is due
 
@@ -230,9 +270,12 @@ class Keeper:
                 continue
             begun = time.monotonic()
             async with self._working:
+                if self._hosts.by_name.get(host.name) is not host:
+                    continue  # it was let go of meanwhile
                 await self._tried(host, partial(self._advance, patient=True))
                 await self._seal_due()
             await asyncio.sleep((time.monotonic() - begun) * REST_SHARE)
+        await self.erase()
         await self._writer.submit(give_back)
         if time.monotonic() - self._schemas_at > SCHEMAS_SECONDS:
             self._schemas_at = time.monotonic()
@@ -587,6 +630,14 @@ def _note_heads(host: Host) -> None:
         _, first = np.unique(np.floor_divide(late + EARLY_SECONDS, HOUR_SECONDS), return_index=True)
         for row in first:
             host.noted(float(late[row]), float(late[row]))
+
+
+def _buried(host: Host, connection: apsw.Connection) -> None:
+    erasing.bury(connection, host)
+
+
+def _erased(number: int, after: int, connection: apsw.Connection) -> int | None:
+    return erasing.step(connection, number, after)
 
 
 def give_back(connection: apsw.Connection) -> None:

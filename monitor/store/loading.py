@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from monitor.store import chunks, journal
+from monitor.store import chunks, erasing, journal
 from monitor.store.appending import Hosts
 from monitor.store.codec import ChunkDamaged
 from monitor.store.hosts import LEVELS, Host, Lost
@@ -36,6 +36,8 @@ class Loaded:
     journal_bytes: int = 0
     complaints: list[str] = field(default_factory=list)
     """What is damaged, in words."""
+    erasing: set[int] = field(default_factory=set)
+    """The numbers of hosts that are being erased."""
 
 
 def loaded(connection: apsw.Connection, now: float) -> Loaded:
@@ -91,6 +93,10 @@ def _load_hosts(connection: apsw.Connection, found: Loaded) -> dict[int, Host]:
         if host.crc != crc:
             damaged.append((number,))
             found.complaints.append(f"the row of host number {number} is damaged")
+            found.hosts.reserve(number)
+            continue
+        if name.startswith(erasing.PREFIX):
+            found.erasing.add(number)
             found.hosts.reserve(number)
             continue
         by_id[number] = host

@@ -225,6 +225,12 @@ class MemoryStore:
         schemas = {id(block.schema): block.schema for block in self._blocks.get(host, ())}
         return tuple(sorted({text for schema in schemas.values() for text in schema.texts}))
 
+    async def forget(self, host: str) -> None:
+        """Erase a host: see `monitor.ports.SeriesStore`."""
+        self._bytes -= sum(block.size_bytes for block in self._blocks.pop(host, ()))
+        for place in [place for place in self._snapshots if place[0] == host]:
+            del self._snapshots[place]
+
     async def trim(self, now: float) -> int:
         """Nothing goes then: it goes as frames come."""
         del now

@@ -162,6 +162,7 @@ class SqliteStore:
         )
         self._identity = opening.identity(folder)
         self.keeper.grown(list(self._hosts.by_name.values()))
+        self.keeper.go_on_erasing(found.erasing)
         self.keeper.start()
         self._closed = False
 
@@ -251,6 +252,12 @@ class SqliteStore:
                 known.keys = found
             return found
         return known.keys
+
+    async def forget(self, host: str) -> None:
+        """Erase a host: see `monitor.ports.SeriesStore`."""
+        if self._closed:
+            raise VOICE.closed()
+        await self.keeper.forget(host)
 
     async def trim(self, now: float) -> int:
         """Let go of what has been kept long enough at `now`, in small steps; how many bytes."""

@@ -172,3 +172,33 @@ async def test_memory_keeps_nothing_older_than_its_longest_time() -> None:
 )
 def test_how_long_memory_lasts_can_be_told(series: int, interval: float, at_least: float) -> None:
     assert LONGEST_SECONDS >= lasts(series, interval) >= at_least
+
+
+async def test_a_host_that_is_forgotten_is_gone_with_all_that_there_was_of_it(
+    store: SeriesStore,
+) -> None:
+    for host in ("web-1", "web-2"):
+        frames = [frame(100 + n, {"a": n}, host=host) for n in range(300)]
+        await store.append(frames, [snapshot(150, "processes", host=host)])
+    await store.forget("web-1")
+    found = await store.range(of("web-1", "a") + of("web-2", "a"), 100, 400, 300)
+    assert np.isnan(found.series[0].average).all()
+    assert found.series[1].average.tolist() == list(range(300))
+    assert await store.series("web-1") == ()
+    assert await store.series("web-2") == ("a",)
+    assert await store.snapshot_at("web-1", "processes", 200) is None
+    assert await store.snapshot_at("web-2", "processes", 200) is not None
+
+
+async def test_a_host_that_comes_again_after_it_was_forgotten_begins_anew(
+    store: SeriesStore,
+) -> None:
+    await store.append([frame(100 + n, {"a": n, "b": n}) for n in range(10)])
+    await store.forget("web-1")
+    await store.forget("web-1")
+    await store.forget("nobody")
+    await store.append([frame(105, {"a": 7})])
+    found = await store.range(of("web-1", "a"), 100, 110, 10)
+    there = found.series[0].average
+    assert there[~np.isnan(there)].tolist() == [7]
+    assert await store.series("web-1") == ("a",)
