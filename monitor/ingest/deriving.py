@@ -5,8 +5,8 @@ each processor in each state, the bytes of memory in each state: here the catalo
 made of those, so that they agree with what `monitor.collect` would have read there.
 
 One `Deriver` serves one lane.  What belongs to one instant may come in several pieces, and one
-instant's late pieces after the next one's first: a result is given once, when everything is there
-that came for this subject lately.  It knows catalog KEYs and numbers, and no format.
+instant's late pieces after the next one's first: a result is given when everything is there that
+came for this subject lately.  It knows catalog KEYs and numbers, and no format.
 """
 
 from __future__ import annotations
@@ -72,18 +72,16 @@ class _Subject:
     """The latest few, oldest first."""
     missed: dict[tuple[str, str], int] = field(default_factory=dict)
     """Every part that is waited for, and in how many instants in a row it did not come."""
-    given_at: list[float] = field(default_factory=list)
-    """The instants, of those that are kept, whose results were given."""
 
     def put(self, at: float, part: tuple[str, str], value: float) -> bool:
-        """Note a part of an instant; whether that one's results may still be given."""
+        """Note a part of an instant; whether that one is still kept."""
         instant = self._instant(at)
         if instant is None:
             return False
         instant.parts[part] = value
         if part in self.missed:
             self.missed[part] = 0
-        return at not in self.given_at
+        return True
 
     def _instant(self, at: float) -> Instant | None:
         """The instant, which may be a new one; none where it is too old."""
@@ -96,8 +94,7 @@ class _Subject:
         if self.instants and at > self.instants[-1].at:
             self._note_missing(self.instants[-1])
         if full:
-            gone = self.instants.pop(0)
-            self.given_at = [given for given in self.given_at if given != gone.at]
+            self.instants.pop(0)
         found = Instant(at)
         self.instants.append(found)
         self.instants.sort(key=lambda instant: instant.at)
@@ -119,11 +116,7 @@ class _Subject:
         self.missed = dict.fromkeys(now.parts, 0)
         before = self.instants[place - 1] if place else None
         made = self.compute(self.name, before, now)
-        found = {text: value for text, value in made.items() if math.isfinite(value)}
-        if found:
-            # What nothing followed from yet may only be the first piece of its instant.
-            self.given_at.append(at)
-        return found
+        return {text: value for text, value in made.items() if math.isfinite(value)}
 
 
 _Place: TypeAlias = tuple[_Subject, tuple[str, str]]
@@ -147,8 +140,8 @@ class Deriver:
         """The further KEYs of an instant that follow now that these values are known too.
 
         `values` is an instant's KEYs, all or some of them; what is not finite counts as absent.
-        Nothing is given twice for one instant, and nothing for one that is older than the latest
-        `MOST_INSTANTS`.
+        Who sends the same again is given the same again; nothing follows for an instant that is
+        older than the latest `MOST_INSTANTS`.
         """
         touched: dict[int, _Subject] = {}
         for text, value in values.items():

@@ -11,6 +11,7 @@ All of it is the event loop's.  It knows no format and nobody's rights.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from array import array
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from monitor.core.load import Load, Shed
 from monitor.errors import InputError, MonitorError
+from monitor.ingest.deriving import Deriver
 from monitor.ingest.push import MOST_SERIES
 from monitor.ingest.schemas import Room
 from monitor.model import Frame, Schema
@@ -52,9 +54,12 @@ class Lane:
         self._room = room
         self._load = load
         self._columns: dict[str, int] = {}
+        self._texts: list[str] = []
         self._schema: Schema | None = Schema(())
         self._used_at: NDArray[np.float64] = np.zeros(16)
+        self._matters: NDArray[np.bool_] = np.zeros(16, np.bool_)
         self._looked_at = 0.0
+        self._deriver = Deriver()
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -81,9 +86,12 @@ class Lane:
             self.refused_total += 1
             raise
         found = self._columns[key] = len(self._columns)
+        self._texts.append(key)
         self._schema = None
         if found >= len(self._used_at):
             self._used_at = np.concatenate([self._used_at, np.zeros(len(self._used_at))])
+            self._matters = np.concatenate([self._matters, np.zeros_like(self._matters)])
+        self._matters[found] = self._deriver.wants(key)
         return found
 
     def _require_room(self) -> None:
@@ -110,6 +118,23 @@ class Lane:
         self.heard_at = now
         return Frame(self.host, at, self.schema, array("d", row.tobytes()), self.source)
 
+    def whole(
+        self, at: float, columns: NDArray[np.intp], values: NDArray[np.float64], now: float
+    ) -> Frame:
+        """The same with what follows from these values (`deriving`), as far as there is room."""
+        matter = self._matters[columns]
+        if not matter.any():
+            return self.frame(at, columns, values, now)
+        texts = [self._texts[column] for column in columns[matter].tolist()]
+        found = self._deriver.derive(at, dict(zip(texts, values[matter].tolist(), strict=True)))
+        added: dict[int, float] = {}
+        for text, value in found.items():
+            with contextlib.suppress(MonitorError):
+                added[self.column(text)] = value
+        columns = np.concatenate([columns, np.fromiter(added, np.intp, len(added))])
+        values = np.concatenate([values, np.fromiter(added.values(), np.float64, len(added))])
+        return self.frame(at, columns, values, now)
+
     def look(self, now: float) -> None:
         """Let go of columns that no longer come; a new `generation` where there were any."""
         if now - self._looked_at < LOOK_SECONDS:
@@ -121,16 +146,20 @@ class Lane:
             return
         texts = [text for text, keep in zip(self._columns, kept.tolist(), strict=True) if keep]
         self._room.give_back(len(self._columns) - len(texts))
+        matter = self._matters[: len(used)][kept]
         self._columns = {text: column for column, text in enumerate(texts)}
+        self._texts = texts
         self._used_at = np.concatenate([used[kept], np.zeros(16)])
+        self._matters = np.concatenate([matter, np.zeros(16, np.bool_)])
         self._schema = None
         self.generation += 1
 
     def close(self) -> None:
         """Give back its room."""
         self._room.give_back(len(self._columns))
-        self._columns = {}
+        self._columns, self._texts = {}, []
         self._schema = None
+        self._deriver = Deriver()
         self.generation += 1
 
 
