@@ -32,6 +32,7 @@ from monitor.errors import StartError, Unavailable
 from monitor.fleet.fleet import Fleet
 from monitor.fleet.roster import Roster
 from monitor.ingest.intake import Intake
+from monitor.ingest.senders import Senders
 from monitor.log import retention
 from monitor.log.sqlite import open_log
 from monitor.model import Frame, Introduction, Snapshot
@@ -49,6 +50,7 @@ from monitor.web.forwarded import Proxies
 from monitor.web.listening import FIRST_ACCOUNT, Listening, Tls, allowed_hosts, judge, listening
 from monitor.web.objects import Objects
 from monitor.web.services import Services
+from monitor.web.trust import trust
 
 if TYPE_CHECKING:
     from monitor.tls.sources import Source
@@ -308,19 +310,22 @@ class Application:
             lambda host: is_local(host) or proxies.trusts(host),
         )
         self._load = Load(most_memory(settings.server.max_memory, weighing.machine_bytes()))
+        self._senders = Senders(time.time, registry)
+        self._intake = Intake(
+            self._pipeline.accept_all,
+            self._fleet,
+            time.time,
+            oldest=store.oldest_accepted,
+            load=self._load,
+            senders=self._senders,
+        )
+        self._fleet.forgetting += [self._senders.forget, self._intake.lanes.forget]
         services = Services(
             state=state,
             store=self._store,
             log=self._events,
             hub=self._hub,
-            intake=Intake(
-                self._pipeline.accept_all,
-                self._label,
-                host,
-                time.time,
-                store.oldest_accepted,
-                self._load,
-            ),
+            intake=self._intake,
             assets=assets.load(),
             connections=self._connections,
             door=self._door,
@@ -334,6 +339,10 @@ class Application:
                 "TLS": place.tls.value if place else "off",
                 "Memory": f"at most {self._load.most_memory_bytes >> 20} MiB",
             },
+            public_url=settings.server.public_url or "",
+            trust=lambda: trust(
+                settings.server, data_dir, is_local=place is None or place.is_loopback
+            ),
             limits=most,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)
@@ -357,9 +366,6 @@ class Application:
         if reason is None and self._history_fault:
             self._log.info("the history takes frames again")
         self._history_fault = reason is not None
-
-    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
-        await self._fleet.met(Introduction(host, labels=labels))
 
     async def _forget_history(self, host: str) -> None:
         raise Unavailable(f"the history of {host} cannot be removed yet")
@@ -396,6 +402,7 @@ class Application:
         await self._office.load()
         await self._roster.restore(time.time())
         await self._fleet.load()
+        await self._senders.load()
         await self._hub.start()
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
@@ -444,6 +451,7 @@ class Application:
             async with self._pipeline.judging:
                 await self._roster.keep(at_the_end=True)
             await self._fleet.keep()
+            await self._senders.keep(everything=True)
         except (Unavailable, Unknown) as error:
             self._log.warning("the roster was not kept", reason=str(error))
         await self._office.tidy()
@@ -490,6 +498,7 @@ class Application:
                 async with self._pipeline.judging:
                     await self._roster.keep()
                 await self._fleet.keep()
+                await self._senders.keep()
                 if time.monotonic() - pruned_at >= PRUNE_SECONDS:
                     await retention.prune(self._events, time.time())
                     pruned_at = time.monotonic()

@@ -282,9 +282,9 @@ def test_wrong_usage_is_told_and_makes_nothing(command: str) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "hosts", "scopes", "uses", "pasted"),
     [
-        ("--host web-1", "agent", ["web-1"], [], None, "--token-file FILE --name web-1"),
-        ("--enroll", "enroll", ["*"], [], 1, "monitor agent --server"),
-        ("--enroll --uses 3 --hosts web-*,db", "enroll", ["web-*", "db"], [], 3, "monitor agent"),
+        ("--host web-1", "agent", ["web-1"], [], None, 'enrol "$(cat FILE)" --name web-1;'),
+        ("--enroll", "enroll", ["*"], [], 1, "/install.sh && echo enrol"),
+        ("--enroll --uses 3 --hosts web-*,db", "enroll", ["web-*", "db"], [], 3, "/install.sh"),
         ("--ingest", "ingest", ["*"], [], None, "remote_write:"),
         ("--ingest db-*", "ingest", ["db-*"], [], None, "remote_write:"),
         ("--ingest --hosts db-*", "ingest", ["db-*"], [], None, "remote_write:"),
@@ -387,11 +387,11 @@ def test_the_line_names_the_server(server: str, url: str) -> None:
     """It must be that what is to be pasted goes where the configuration says."""
     Path("config.toml").write_text(f"[server]\n{server}\n")
     said = done("token", "create", "--host", "a").stderr
-    assert f"--server {url} --token-file" in said
+    assert f" {url}/install.sh && echo enrol" in said
     # Where the certificate is of our own making, agents must be told what to trust.
     is_pinned = url.startswith("https") and "public_url" not in server
-    assert ("--pin" in said) is is_pinned
-    assert ("monitor tls init" in said) is is_pinned
+    assert ("curl -fsSk --pinnedpubkey sha256//" in said) is is_pinned
+    assert ("curl -fsS " in said) is not is_pinned
 
 
 # Sessions

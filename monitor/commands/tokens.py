@@ -1,12 +1,14 @@
 """`monitor token`: what machines and scripts come in with, from the command line.
 
-A token's text is standard output, alone, and stands nowhere else: what to do with it is said
-beside it, with a file in its place.
+A token's text is standard output, alone: what to do with it is said beside it.  The line to paste
+holds it only where standard output is a terminal, on which it stands anyway; else it names a file
+in its place, since standard error goes into logs.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from monitor.access.audit import Actor
     from monitor.access.office import Office
     from monitor.access.records import Token
+    from monitor.web.trust import Trust
 
 ENROLMENT_USES = 1
 """How often an enrolment token is exchanged unless somebody says otherwise."""
@@ -175,6 +178,7 @@ def create_token(
     asked.require_fitting()
     until, pairs = asked.until(time.time()), asked.pairs()
     settings = loaded(path, data)
+    trust = _trust(settings) if kind in (TokenKind.AGENT, TokenKind.ENROLL) else None
     from monitor.access.tokens import Wish  # noqa: PLC0415 - as in `monitor.__main__`
     from monitor.commands.entry import inside  # noqa: PLC0415
     from monitor.ingest.names import labels as require_labels  # noqa: PLC0415
@@ -189,7 +193,7 @@ def create_token(
         note,
     )
     text, made = inside(data_dir(settings), lambda office, actor: office.tokens.create(actor, wish))
-    _hand_over(text, made, settings)
+    _hand_over(text, made, settings, trust)
 
 
 @token.command("list")
@@ -281,7 +285,7 @@ def rotate_token(path: Path | None, data: str | None, id_: str, overlap: str) ->
     is_over = seconds == 0 or made.kind is TokenKind.ENROLL
     ends = "holds no more" if is_over else f"holds for {overlap} more"
     click.echo(f"the old one, {id_}, {ends}", err=True)
-    _hand_over(text, made, settings)
+    _hand_over(text, made, settings, _trust(settings) if made.kind is TokenKind.AGENT else None)
 
 
 def _seconds(text: str, option: str) -> float:
@@ -291,28 +295,33 @@ def _seconds(text: str, option: str) -> float:
         raise click.BadParameter(str(error), param_hint=option) from None
 
 
-def _hand_over(text: str, made: Token, settings: Settings) -> None:
+def _hand_over(text: str, made: Token, settings: Settings, trust: Trust | None) -> None:
     """Print a token, alone; beside it what it is, and the line to paste."""
-    what, line = _use(made, _url(settings), " --pin PIN" if _is_pinned(settings) else "")
+    what, line = _use(made, settings, trust, text if _is_terminal() else None)
     until = f", until {instant(made.expires)}" if made.expires is not None else ""
     click.echo(f"token {made.id}: {what}{until}; it is shown once, so keep it in a file", err=True)
     click.echo(line, err=True)
-    if "--pin" in line:
-        click.echo("PIN is the authority's fingerprint: monitor tls init shows it", err=True)
     click.echo(text)
 
 
-def _use(made: Token, url: str, pin: str) -> tuple[str, str]:
-    """What a token is for, in words, and the line that uses it."""
+def _use(made: Token, settings: Settings, trust: Trust | None, text: str | None) -> tuple[str, str]:
+    """What a token is for, in words, and the line that uses it, with its text where that is given.
+
+    The line that enrols begins with a space, which keeps it out of most shells' history.
+    """
+    from monitor.web import pasting  # noqa: PLC0415 - as in `monitor.__main__`
+
+    url = _url(settings)
     hosts = "every host" if made.hosts == ALL_HOSTS else ", ".join(made.hosts)
-    agent = f"monitor agent --server {url} --token-file FILE{pin}"
     header = '-H "Authorization: Bearer $(cat FILE)"'
     match made.kind:
         case TokenKind.AGENT:
-            return f"the agent of {hosts}", f"{agent} --name {hosts}"
+            line = pasting.enrolment(url, trust, made, text or pasting.FILE)
+            return f"the agent of {hosts}", line
         case TokenKind.ENROLL:
             times = "once" if made.uses == 1 else f"{made.uses} times"
-            return f"exchanged {times} for a token of {hosts}", agent
+            line = pasting.enrolment(url, trust, made, text or pasting.FILE)
+            return f"exchanged {times} for a token of {hosts}", line
         case TokenKind.INGEST:
             line = (
                 f"remote_write: [{{url: {url}/api/v1/write,"
@@ -325,22 +334,44 @@ def _use(made: Token, url: str, pin: str) -> tuple[str, str]:
             return f"for {scopes}, on {hosts}", f"curl {header} {url}{path}"
 
 
-def _is_pinned(settings: Settings) -> bool:
-    """Whether the server's certificate is of its own making, so that agents are told of it."""
-    config = settings.server
-    return config.tls_cert is None and (
-        config.tls == "auto" or (config.tls is None and not config.is_local())
-    )
+def _is_terminal() -> bool:
+    """Whether standard output is shown to somebody and kept nowhere."""
+    return sys.stdout.isatty()
+
+
+def _trust(settings: Settings) -> Trust | None:
+    """By what hosts know the server, made now where it has not been started yet.
+
+    Raises a `MonitorError` where its certificate cannot be used or made.
+    """
+    from monitor.web.listening import Tls, listening  # noqa: PLC0415 - as in `monitor.__main__`
+    from monitor.web.trust import is_behind_a_proxy, trust  # noqa: PLC0415
+
+    config, folder = settings.server, data_dir(settings)
+    place = listening(config)
+    if place.tls is Tls.OFF or is_behind_a_proxy(config):
+        return None
+    from monitor.commands.entry import as_owner  # noqa: PLC0415 - cryptography
+    from monitor.web.certificates import made, require_usable  # noqa: PLC0415
+
+    if place.tls is Tls.OWN:
+        require_usable(config, time.time)
+        return trust(config, folder, is_local=place.is_loopback)
+    with as_owner(folder):
+        made(config, place, folder, time.time())
+        return trust(config, folder, is_local=place.is_loopback)
 
 
 def _url(settings: Settings) -> str:
     """Where others find the server, as far as its configuration tells."""
+    from monitor.web.listening import Tls, tls_mode  # noqa: PLC0415 - as in `monitor.__main__`
+
     config = settings.server
     if config.public_url:
         return config.public_url
     host, port = parse_listen(config.listen)
     if host in ANY_ADDRESS:
         host = socket.gethostname()
-    is_plain = config.tls_cert is None and not _is_pinned(settings)
+    is_plain = tls_mode(config, is_local=config.is_local()) is Tls.OFF
     name = f"[{host}]" if ":" in host else host
     return f"{'http' if is_plain else 'https'}://{name}:{port or 'PORT'}"

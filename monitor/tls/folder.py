@@ -5,7 +5,9 @@ certificate alone, for those who are to trust it; ``server.pem`` holds the serve
 certificate and the authority's.  Each is one file, put in its place whole, so that a power cut
 leaves what was there or what comes, and never a key without its certificate.
 
-What is damaged or not of our making is never replaced: agents have pinned it.
+What is damaged or not of our making is never replaced: agents have pinned it.  A certificate that
+is renewed keeps its key, which lines to paste have pinned; it lies beside the authority's, so that
+whoever could take the one could take the other.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from monitor.errors import StartError
 from monitor.private import read_private
 from monitor.tls.making import (
     Authority,
+    Key,
     authority,
     fingerprint,
     is_due,
@@ -122,9 +125,9 @@ def _server(
 ) -> Kept:
     path = folder / SERVER
     is_new = anew or not os.path.lexists(path)
-    certificate = None if is_new else _read_server(path, signer)
+    certificate, key = (None, None) if is_new else _read_server(path, signer)
     if certificate is None or is_due(certificate, names, moment(now)):
-        content = signed(signer, names, moment(now))
+        content = signed(signer, names, moment(now), key)
         _write(path, content, 0o600)
         certificate, is_new = _first_certificate(path, content), True
     return Kept(
@@ -138,16 +141,17 @@ def _server(
     )
 
 
-def _read_server(path: Path, signer: Authority) -> x509.Certificate:
+def _read_server(path: Path, signer: Authority) -> tuple[x509.Certificate, Key]:
     content = _read_private(path)
     certificate = _first_certificate(path, content)
     try:
         certificate.verify_directly_issued_by(signer.certificate)
     except (ValueError, TypeError, InvalidSignature):
         raise StartError(f"{path} was not signed by {AUTHORITY_KEY}: {_ANEW}") from None
-    if certificate.public_key() != _key(path, content).public_key():
+    key = _key(path, content)
+    if certificate.public_key() != key.public_key():
         raise StartError(f"{path}: the certificate is not the key's: {_ANEW}")
-    return certificate
+    return certificate, key
 
 
 def _read_private(path: Path) -> bytes:

@@ -77,9 +77,12 @@ def authority(machine: str, now: datetime) -> Authority:
     return Authority(certificate, key)
 
 
-def signed(by: Authority, names: Sequence[str], now: datetime) -> bytes:
-    """A new key and its certificate for a server of these names, with the authority's, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def signed(by: Authority, names: Sequence[str], now: datetime, key: Key | None = None) -> bytes:
+    """A key and its certificate for a server of these names, with the authority's, as PEM.
+
+    The key is a new one unless there is one.
+    """
+    key = key or ec.generate_private_key(ec.SECP256R1())
     begins = now - EARLIER
     certificate = (
         x509.CertificateBuilder()

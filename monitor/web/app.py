@@ -31,6 +31,7 @@ from monitor.web.endpoint import StreamEndpoint
 from monitor.web.eventspage import Events
 from monitor.web.forms import FORM
 from monitor.web.forwarded import Proxies
+from monitor.web.installing import Installing
 from monitor.web.login import Login
 from monitor.web.pages import Pages
 from monitor.web.printing import Printer
@@ -69,11 +70,13 @@ def routed(services: Services) -> Routed:
     app.url_map.merge_slashes = False
     printer = Printer(services)
     pages = Pages(services, printer)
+    installing = Installing(services)
     rooms = (
         pages,
         Events(services, printer),
         Login(services, printer),
-        Settings(services, printer),
+        Settings(services, printer, installing),
+        installing,
     )
     policies = _added(
         app, [*_routes(services), *(route for room in rooms for route in room.routes)]

@@ -48,17 +48,18 @@ class Assets:
     files: dict[str, StaticFile]
 
 
-def _folder(name: str) -> Path:
+def folder(name: str) -> Path:
+    """A folder that came with this program.  Raises `StartError` where it did not."""
     package = Path(monitor.__file__).parent
-    for folder in (package / name, package.parent / name):
-        if folder.is_dir():
-            return folder
+    for place in (package / name, package.parent / name):
+        if place.is_dir():
+            return place
     raise StartError(f"the folder {name}/ is missing from this installation")
 
 
 def load() -> Assets:
     """Read every static file.  Raises `StartError` where the installation is not whole."""
-    root = _folder("static")
+    root = folder("static")
     files = {
         path.relative_to(root).as_posix(): _static_file(path)
         for path in sorted(root.rglob("*"))
@@ -70,7 +71,7 @@ def load() -> Assets:
             f"browser packages are missing ({', '.join(missing)}): "
             "run `make run` once in a checkout, or install the wheel"
         )
-    return Assets(_folder("templates"), files)
+    return Assets(folder("templates"), files)
 
 
 def _static_file(path: Path) -> StaticFile:

@@ -16,6 +16,7 @@ from monitor.web.config import Limits
 from monitor.web.connections import MOST, Connections
 from monitor.web.door import Door
 from monitor.web.objects import Objects
+from monitor.web.trust import Trust
 
 NO_LIMITS = Limits(most_connections=MOST)
 
@@ -45,6 +46,11 @@ class Services:
     """Where and how it runs, in words, for its administrators."""
     bodies: Bodies = field(default_factory=Bodies)
     """How bodies that are pushed are read, whatever route they come to."""
+    public_url: str = ""
+    """The address that people type, where the configuration says it."""
+    trust: Callable[[], Trust | None] = lambda: None
+    """By what others know our certificate; none where we show none.  Blocks a little; raises
+    `OSError` or `ValueError` where it cannot be read."""
     limits: Limits = NO_LIMITS
     """How many connections there may be."""
 

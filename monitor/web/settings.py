@@ -23,6 +23,7 @@ from monitor.errors import InputError, MonitorError
 from monitor.web import settingsview, tokenforms
 from monitor.web.asgi import Scope
 from monitor.web.forms import sent
+from monitor.web.installing import Installing
 from monitor.web.login import onwards
 from monitor.web.printing import Printer, wants_page
 from monitor.web.query import Query
@@ -51,8 +52,9 @@ _KEPT = ("name", "role", "hosts", "kind", "host", "scope", "uses", "expires", "l
 class Settings:
     """The pages and what their forms do; the application registers `routes`."""
 
-    def __init__(self, services: Services, printer: Printer) -> None:
+    def __init__(self, services: Services, printer: Printer, installing: Installing) -> None:
         self._services = services
+        self._installing = installing
         self._office = services.door.office
         self._objects = services.objects
         self._printer = printer
@@ -275,7 +277,7 @@ class Settings:
         except MonitorError as error:
             _require_page(error)
             return self._tokens(error, fields)
-        return self._tokens(handed=tokenforms.handed(text, made, _url()))
+        return self._tokens(handed=tokenforms.handed(text, made, *await self._installing.place()))
 
     async def rotate_token(self, id_: str) -> Response:
         """Make another one of the same rights; the old one holds for a while."""
@@ -287,7 +289,9 @@ class Settings:
         except MonitorError as error:
             _require_page(error)
             return self._tokens(error)
-        return self._tokens(handed=tokenforms.handed(text, made, _url()), rotated=token.id)
+        return self._tokens(
+            handed=tokenforms.handed(text, made, *await self._installing.place()), rotated=token.id
+        )
 
     async def revoke_token(self, id_: str) -> Response:
         """End a token."""
@@ -354,7 +358,3 @@ def _place(server: tuple[str, int | None]) -> str:
     host, port = server
     name = f"[{host}]" if ":" in host else host
     return name if port is None else f"{name}:{port}"
-
-
-def _url() -> str:
-    return request.host_url.rstrip("/")

@@ -13,9 +13,13 @@ from monitor.core.access import ALL_HOSTS, TokenKind
 from monitor.core.quantity import parse_seconds
 from monitor.errors import InputError
 from monitor.ingest.names import labels as require_labels
+from monitor.web import pasting
 from monitor.web.query import Query
+from monitor.web.trust import Trust
 
 FIELDS = ("kind", "host", "hosts", "scope", "uses", "expires", "labels", "note")
+
+_ENROLS = frozenset({TokenKind.AGENT, TokenKind.ENROLL})
 
 LONGEST_SECONDS = 100 * 365 * 86_400.0
 """Who wants more leaves the field empty, which is for ever."""
@@ -67,13 +71,16 @@ def pairs(text: str | None) -> dict[str, str]:
     return found
 
 
-def handed(text: str, made: Token, url: str) -> Handed:
-    """A token's text, what it is for, and the line that uses it; `url` is the server's."""
+def handed(text: str, made: Token, url: str, trust: Trust | None = None) -> Handed:
+    """A token's text, what it is for, and the line that uses it.
+
+    `url` is the server's, and `trust` what is known by that of its certificate.
+    """
     hosts = "every host" if made.hosts == ALL_HOSTS else ", ".join(made.hosts)
-    agent = f"monitor agent --server {url} --token-file FILE"
+    agent = pasting.enrolment(url, trust, made, text) if made.kind in _ENROLS else ""
     match made.kind:
         case TokenKind.AGENT:
-            what, line = f"for the agent of {hosts}", f"{agent} --name {made.hosts[0]}"
+            what, line = f"for the agent of {hosts}", agent
         case TokenKind.ENROLL:
             times = "once" if made.uses == 1 else f"{made.uses or 'any number of'} times"
             what, line = f"exchanged {times} for a token of {hosts}", agent

@@ -22,6 +22,7 @@ from monitor.core.access import Policy, Role, TokenKind
 from monitor.core.rates import Rates
 from monitor.errors import StartError
 from monitor.web import app as application
+from monitor.web import bundle
 from monitor.web.app import create_app, routed
 from monitor.web.door import PLAIN_COOKIE
 from monitor.web.pages import Pages
@@ -70,6 +71,9 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/readyz"): Expected(PUBLIC, "/readyz"),
     ("GET", "/static/<path:path>"): Expected(PUBLIC, "/static/favicon.svg"),
     ("GET", "/favicon.ico"): Expected(PUBLIC, "/favicon.ico"),
+    ("GET", "/install.sh"): Expected(PUBLIC, "/install.sh"),
+    ("GET", f"/{bundle.NAME}"): Expected(PUBLIC, f"/{bundle.NAME}"),
+    ("GET", "/ca.pem"): Expected(PUBLIC, "/ca.pem", 404),
     ("GET", "/login"): Expected(PUBLIC, "/login"),
     ("POST", "/login"): Expected(PUBLIC, "/login", 400),
     ("POST", "/logout"): Expected(PUBLIC, "/logout", 303),
@@ -372,7 +376,8 @@ async def test_a_browser_without_a_login_is_shown_the_way_to_it(crawled: Crawled
         if method != "GET":
             continue
         answer = await crawled.caller(who, **HTML)("GET", expected.target)
-        if answer.status == 200:
+        if answer.status == 200 or expected.status == 404:
+            assert answer.status == expected.status, rule
             shown.add(rule)
         elif rule.startswith("/api/"):
             assert answer.status == 401, rule
@@ -381,6 +386,7 @@ async def test_a_browser_without_a_login_is_shown_the_way_to_it(crawled: Crawled
             assert (answer.status, where.partition("?")[0]) == (303, "/login"), rule
             assert answer.body == b""
     public = {"/healthz", "/readyz", "/login", "/static/<path:path>", "/favicon.ico"}
+    public |= {"/install.sh", f"/{bundle.NAME}", "/ca.pem"}
     assert shown == public
 
 

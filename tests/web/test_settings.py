@@ -195,9 +195,12 @@ async def test_a_bad_account_comes_back_with_its_fields(
     [
         (
             {"kind": "agent", "host": "web-1", "labels": "env=prod"},
-            "--token-file FILE --name web-1",
+            " --name web-1; } | $(command -v sudo) sh",
         ),
-        ({"kind": "enroll", "hosts": "web-*", "uses": "3", "expires": "24h"}, "--token-file FILE"),
+        (
+            {"kind": "enroll", "hosts": "web-*", "uses": "3", "expires": "24h"},
+            "/install.sh &amp;&amp; echo enrol mon_",
+        ),
         ({"kind": "ingest", "hosts": ""}, "/api/v1/write"),
         ({"kind": "api", "scope": "metrics", "expires": "90d"}, "/metrics"),
         ({"kind": "api", "scope": "read", "note": "<b>wall</b>"}, "/api/v1/hosts"),
