@@ -140,6 +140,8 @@ class Frame:
     `at` is in unix seconds by the sender's clock; `values` has one float64 a column of
     `schema`, NaN where nothing was observed.  `source` tells the several senders of one host
     apart, each with columns of its own: empty for its agent, else such as ``scrape:node``.
+    `heard` is false where the host itself did not speak: what is said of it is that it was not
+    reached.
     """
 
     host: str
@@ -147,6 +149,7 @@ class Frame:
     schema: Schema
     values: array[float]
     source: str = ""
+    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

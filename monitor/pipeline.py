@@ -96,7 +96,8 @@ class Pipeline:
             tables.setdefault(snapshot.host, []).append(snapshot)
         version = self._state.version
         for number, frame in enumerate(frames, 1):
-            if self._state.is_present(frame, sent, now):
+            known = frame.heard or frame.host in self._state.hosts
+            if known and self._state.is_present(frame, sent, now):
                 is_newest = newest[frame.host] is frame
                 found = tables.get(frame.host, ()) if is_newest else ()
                 self._state.fold(frame, found, now, sent)
@@ -104,7 +105,7 @@ class Pipeline:
                 await asyncio.sleep(0)
         if self._state.version != version:
             self._offer()
-        for name in newest:
+        for name in dict.fromkeys(frame.host for frame in frames if frame.heard):
             host = self._state.hosts.get(name)
             if host is None:
                 continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.core.state import LiveState
@@ -150,3 +152,21 @@ async def test_a_push_that_is_tried_again_is_acknowledged_only_once_the_log_know
     monkeypatch.setattr(house.log, "append", append)
     await house.accept(999)
     assert await house.told() == [("web-1", None, "up")]
+
+
+async def test_what_says_that_a_host_was_not_reached_is_no_sign_of_it() -> None:
+    """It must be that such a frame is stored and shown, and that its host falls silent."""
+    house = House()
+    await house.live(3)
+    for _ in range(70):
+        house.now += 1
+        unreached = replace(frame(house.now, {"up": 0}), heard=False, source="scrape:node")
+        await house.pipeline.accept(unreached, [])
+        await house.pipeline.tick(house.now)
+    assert [status for _, _, status in await house.told()] == ["up", "stale", "down"]
+    assert house.state.hosts["web-1"].value("up") == 0
+    stored = (await house.store.range([("web-1", "up")], 1003, 1073, 70)).series[0]
+    assert stored.average.tolist()[-1] == 0
+    unknown = replace(frame(house.now, {"up": 0}, "web-2"), heard=False)
+    await house.pipeline.accept(unknown, [])
+    assert "web-2" not in house.state.hosts

@@ -157,7 +157,8 @@ class HostState:
         if lane.heard_at and 0 < lane.at < frame.at:
             lane.learnt_seconds = hosts.learnt_period(lane.learnt_seconds, frame.at - lane.at)
         lane.at, lane.heard_at = frame.at, now
-        self.at = frame.at if steps_back else max(self.at, frame.at)
+        if frame.heard:
+            self.at = frame.at if steps_back else max(self.at, frame.at)
         self.version = version
         if now - self._swept_at > SWEEP_SECONDS or now < self._swept_at:
             self._sweep(now)
@@ -281,10 +282,11 @@ class LiveState:
         if host is None:
             host = self.hosts[frame.host] = HostState(frame.host, {})
         changed = host.fold(frame, version, now)
-        host.seen_at = now
         late_seconds = (now if sent is None else sent) - frame.at
-        if not hosts.is_late(late_seconds, host.lanes[frame.source].period_seconds):
-            host.is_live = True
+        if frame.heard:
+            host.seen_at = now
+            if not hosts.is_late(late_seconds, host.lanes[frame.source].period_seconds):
+                host.is_live = True
         for snapshot in snapshots:
             known = host.snapshots.get(snapshot.kind)
             if known is None and len(host.snapshots) >= MOST_SNAPSHOT_KINDS:
