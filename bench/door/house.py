@@ -60,6 +60,8 @@ class House:
     port: int
     pid: int
     credentials: Credentials
+    data: Path
+    """Its data directory."""
 
     @property
     def rss_mib(self) -> float:
@@ -95,9 +97,11 @@ def host(number: int) -> str:
 
 
 @contextlib.contextmanager
-def house(people: People | None = None, config: str = "") -> Iterator[House]:
-    """A running server; without people it is open."""
-    with tempfile.TemporaryDirectory() as name:
+def house(
+    people: People | None = None, config: str = "", place: Path | None = None
+) -> Iterator[House]:
+    """A running server; without people it is open.  Its folder is made in `place`."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=place) as name:
         folder = Path(name)
         (folder / "data").mkdir(mode=0o700)
         (folder / "config.toml").write_text(config)
@@ -106,7 +110,7 @@ def house(people: People | None = None, config: str = "") -> Iterator[House]:
         try:
             port = urlsplit(server.url).port
             assert port is not None
-            yield House(port, server.process.pid, made)
+            yield House(port, server.process.pid, made, folder / "data")
         finally:
             try:
                 server.end()

@@ -92,6 +92,16 @@ class Peer:
         folder.mkdir(parents=True, exist_ok=True)
         self._labels: dict[str, list[bytes]] = {}
 
+    @property
+    def pid(self) -> int:
+        """Its process, once it has started."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it has started."""
+        return self._port
+
     def options(self, data: Path, port: int, samples: Samples) -> list[str]:
         """The words after the program's name."""
         raise NotImplementedError

@@ -1,0 +1,1 @@
+"""What it costs to take in what hosts send, in every form, and beside two other receivers."""
