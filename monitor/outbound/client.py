@@ -70,6 +70,8 @@ class Reply:
     body: bytes
     cut: bool = False
     """Whether there was more than the client reads, or it could not be read to its end."""
+    retry_after: str = ""
+    """When to come again, as the other end wrote it."""
 
 
 async def ask(
@@ -86,13 +88,14 @@ async def ask(
     """
     body = bytearray()
     async with through.stream(method, url, headers=headers, content=content) as response:
+        later = response.headers.get("retry-after", "")
         try:
             async with aclosing(response.aiter_raw()) as chunks:
                 async for chunk in chunks:
                     body += chunk
         except OutboundFailed:
-            return Reply(response.status_code, bytes(body), cut=True)
-    return Reply(response.status_code, bytes(body))
+            return Reply(response.status_code, bytes(body), cut=True, retry_after=later)
+    return Reply(response.status_code, bytes(body), retry_after=later)
 
 
 class Transport(httpx2.AsyncBaseTransport):
