@@ -31,6 +31,7 @@ from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
 from monitor.fleet.fleet import Fleet
 from monitor.fleet.roster import Roster
+from monitor.forward.forwards import Forwards
 from monitor.ingest.intake import Intake
 from monitor.ingest.senders import Senders
 from monitor.log import retention
@@ -288,6 +289,14 @@ class Application:
             settings.hosts,
         )
         self._fleet.show(state.label(host, {}), settings.host.labels)
+        self._forwards = Forwards(
+            settings.remote_write if data_dir is not None else {},
+            data_dir or Path(),
+            settings.outbound.networks,
+            lambda name: known.labels if (known := state.hosts.get(name)) else {},
+            time.time,
+        )
+        self._pipeline.taps.append(self._forwards.tap)
         self._runner = Runner(
             subjects.build(settings.collect), host, settings.collect.interval, self._accept
         )
@@ -344,6 +353,7 @@ class Application:
                 settings.server, data_dir, is_local=place is None or place.is_loopback
             ),
             limits=most,
+            forwards=self._forwards.status,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)
 
@@ -404,6 +414,7 @@ class Application:
         await self._fleet.load()
         await self._senders.load()
         await self._hub.start()
+        await self._forwards.open()
         tasks = [
             asyncio.create_task(self._runner.run(), name="collect"),
             asyncio.create_task(self._judge(), name="judge"),
@@ -412,6 +423,7 @@ class Application:
             asyncio.create_task(self._office.directory.follow(), name="directory"),
             asyncio.create_task(self._office.keep(), name="office"),
             asyncio.create_task(self._door.watch(), name="door"),
+            asyncio.create_task(self._forwards.run(), name="forward"),
             asyncio.create_task(self._fleet.follow(), name="fleet"),
             asyncio.create_task(weighing.watch(self._load), name="load"),
             asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import psutil
 
 import monitor
 from monitor.errors import MonitorError
-from monitor.web.exposition import Family
+from monitor.forward.forwards import ForwardStatus
+from monitor.web.exposition import Family, Kind
 from monitor.web.services import Services
 
 
@@ -26,6 +27,7 @@ async def gathered(services: Services) -> tuple[Family, ...]:
         *await _log(services),
         *_door(services),
         *_pushes(services),
+        *_forwards(services.forwards()),
         Family.single("monitor_hosts", "Hosts known.", "gauge", len(services.state.hosts)),
         Family.single(
             "monitor_store_warnings",
@@ -163,6 +165,42 @@ def _pushes(services: Services) -> tuple[Family, ...]:
             intake.senders.missing,
         ),
     )
+
+
+def _forwards(known: Sequence[ForwardStatus]) -> Iterator[Family]:
+    """What waits for receivers of remote write, and what became of the rest; none without any."""
+    kinds: tuple[tuple[str, str, Kind, Callable[[ForwardStatus], float]], ...] = (
+        ("up", "1 while what is sent is taken.", "gauge", lambda one: not one.fault),
+        ("pending_samples", "Samples that wait.", "gauge", lambda one: one.pending_samples),
+        ("pending_bytes", "What waits on disk.", "gauge", lambda one: one.pending_bytes),
+        ("queue_bytes", "The queue on disk.", "gauge", lambda one: one.size_bytes),
+        ("queue_limit_bytes", "Its bound.", "gauge", lambda one: one.most_bytes),
+        (
+            "behind_seconds",
+            "Age of the oldest sample under way.",
+            "gauge",
+            lambda one: one.behind_seconds,
+        ),
+        ("requests_total", "Requests made.", "counter", lambda one: one.requests_total),
+        ("retries_total", "Those made again.", "counter", lambda one: one.retries_total),
+        ("sent_samples_total", "Samples taken.", "counter", lambda one: one.sent_samples_total),
+        ("sent_bytes_total", "Bytes of them.", "counter", lambda one: one.sent_bytes_total),
+        (
+            "refused_samples_total",
+            "Samples that the receiver refused for good.",
+            "counter",
+            lambda one: one.refused_samples_total,
+        ),
+        (
+            "dropped_samples_total",
+            "Samples let go of unsent: the queue was full, or could not be written.",
+            "counter",
+            lambda one: one.dropped_samples_total,
+        ),
+    )
+    for name, help_, kind, value in kinds if known else ():
+        samples = tuple(({"remote_write": one.name}, float(value(one))) for one in known)
+        yield Family(f"monitor_forward_{name}", help_, kind, samples)
 
 
 def _process() -> tuple[Family, ...]:

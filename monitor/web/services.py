@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.load import Load
 from monitor.core.state import LiveState
+from monitor.forward.forwards import ForwardStatus
 from monitor.ingest.intake import ENDLESS_BYTES, Intake
 from monitor.ports import EventLog, SeriesStore, StoreWarning
 from monitor.stream.hub import EventPublisher
@@ -53,6 +54,8 @@ class Services:
     `OSError` or `ValueError` where it cannot be read."""
     limits: Limits = NO_LIMITS
     """How many connections there may be."""
+    forwards: Callable[[], Sequence[ForwardStatus]] = tuple
+    """How it stands with each receiver of remote write."""
 
     def warnings(self) -> tuple[StoreWarning, ...]:
         """What an operator should know now, of the store and of the whole server."""
