@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+ENDED_BITS = 0x7FF0000000000002
+"""The NaN that says that a series has ended (Prometheus' staleness marker), kept bit for bit."""
+
 LOOKBACK_SECONDS = 300.0
 """A counter that was silent for longer has no rate across the silence (Prometheus' lookback)."""
 

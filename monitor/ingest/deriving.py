@@ -12,7 +12,7 @@ came for this subject lately.  It knows catalog KEYs and numbers, and no format.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -117,6 +117,32 @@ class _Subject:
         before = self.instants[place - 1] if place else None
         made = self.compute(self.name, before, now)
         return {text: value for text, value in made.items() if math.isfinite(value)}
+
+
+class Sums:
+    """KEYs that are made of several samples each, which may come in pieces, of one lane."""
+
+    def __init__(self) -> None:
+        self._subjects: dict[str, _Subject] = {}
+
+    def add(self, at: float, parts: Iterable[tuple[str, str, float]]) -> dict[str, float]:
+        """The KEYs of an instant that are whole now that these parts are known too.
+
+        A part is its KEY, a name of its own below that, and its value, NaN where it is absent.
+        """
+        touched: dict[str, _Subject] = {}
+        for text, name, value in parts:
+            subject = self._subjects.get(text)
+            if subject is None:
+                if len(self._subjects) >= MOST_PLACES:
+                    self._subjects.clear()
+                subject = self._subjects[text] = _Subject(text, shares.total)
+            if subject.put(at, ("", name), value):
+                touched[text] = subject
+        found: dict[str, float] = {}
+        for subject in touched.values():
+            found |= subject.result(at)
+        return found
 
 
 _Place: TypeAlias = tuple[_Subject, tuple[str, str]]

@@ -15,7 +15,8 @@ import contextlib
 import math
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,14 +120,23 @@ class Lane:
         return Frame(self.host, at, self.schema, array("d", row.tobytes()), self.source)
 
     def whole(
-        self, at: float, columns: NDArray[np.intp], values: NDArray[np.float64], now: float
+        self,
+        at: float,
+        columns: NDArray[np.intp],
+        values: NDArray[np.float64],
+        now: float,
+        hidden: Mapping[str, float] = MappingProxyType({}),
     ) -> Frame:
-        """The same with what follows from these values (`deriving`), as far as there is room."""
+        """The same with what follows from these values (`deriving`), as far as there is room.
+
+        `hidden` are KEYs that something follows from, and that are not stored.
+        """
         matter = self._matters[columns]
-        if not matter.any():
+        if not (hidden or matter.any()):
             return self.frame(at, columns, values, now)
         texts = [self._texts[column] for column in columns[matter].tolist()]
-        found = self._deriver.derive(at, dict(zip(texts, values[matter].tolist(), strict=True)))
+        known = dict(zip(texts, values[matter].tolist(), strict=True))
+        found = self._deriver.derive(at, {**known, **hidden})
         added: dict[int, float] = {}
         for text, value in found.items():
             with contextlib.suppress(MonitorError):

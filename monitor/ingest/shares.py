@@ -249,6 +249,12 @@ def uptime(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
     return {"system.uptime": max(0.0, now.at - now["boot"]) if now["boot"] > 0 else _NAN}
 
 
+def total(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
+    """From whatever there is: its sum, under the subject's own name."""
+    del before
+    return {name: _sum(now.parts.values())}
+
+
 def _grown(before: Instant, now: Instant, part: tuple[str, str]) -> float:
     """How much a counter grew; NaN where it went back or is not known at both instants."""
     more = now.parts.get(part, _NAN) - before.parts.get(part, _NAN)
