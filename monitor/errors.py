@@ -43,6 +43,8 @@ class MonitorError(Exception):
         self.field = field
         self.limit = limit
         self.retry_after = retry_after
+        self.about: tuple[str, int] | None = None
+        """The push that it is about, as ``boot_id`` and ``seq``, where it is about one."""
         if code is not None:
             self.code = code
         if status is not None:

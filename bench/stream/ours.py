@@ -23,6 +23,7 @@ from monitor.access.office import Office
 from monitor.core import messages
 from monitor.core.headline import HEADLINE_KEYS
 from monitor.core.state import LiveState
+from monitor.fleet.fleet import Fleet
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
@@ -49,18 +50,23 @@ class Ours:
         self._log = log
         self.hub = EventPublisher(self._log, self._state, time.time)
         self._pipeline = Pipeline(self._state, self._store, self._log, self.hub.offer, time.time)
-        office = Office(MemoryRegistry(), self._log, time.time)
+        registry = MemoryRegistry()
+        office = Office(registry, self._log, time.time)
+        fleet = Fleet(
+            self._state, self._pipeline, registry, self._log, self._forget, "web-00", time.time
+        )
         self.door = Door(office, self.hub, time.time)
         self.services = Services(
             state=self._state,
             store=self._store,
             log=self._log,
             hub=self.hub,
-            intake=Intake(self._pipeline.accept_all, self._label, "web-00", time.time),
+            intake=Intake(self._pipeline.accept_all, fleet, time.time),
             assets=assets.load(),
             connections=Connections(),
             door=self.door,
-            objects=Objects(self._state, office),
+            objects=Objects(self._state, office, fleet),
+            fleet=fleet,
             clock=time.time,
             ready=lambda: True,
             host="web-00",
@@ -84,8 +90,8 @@ class Ours:
                     [_event(data, number) for _, data, number in self._made.made(command)]
                 )
 
-    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
-        self._state.label(host, labels)
+    async def _forget(self, host: str) -> None:
+        """There is nothing to forget."""
 
     async def _tick(self) -> None:
         for _, data, number in self._made.made("t"):

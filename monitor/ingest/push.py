@@ -1,12 +1,13 @@
 """The native push document: bytes become frames and snapshots, all of them or none.
 
-Two forms (CONTRACT section 3).  The full one has numbered pushes, a schema agreed once, and
-rows of values by its columns; the simple one is what a script sends with curl: a value by KEY,
-observed when it arrives.  It knows no HTTP, no clock and nobody's history: which schemas a host
-has sent is asked of whoever remembers them.
+Three forms (CONTRACT section 3), in JSON or MessagePack alike.  The full one has numbered pushes,
+a schema agreed once, and rows of values by its columns; the simple one is what a script sends with
+curl: a value by KEY, observed when it arrives; and the goodbye of an agent that ends.  It knows no
+HTTP, no clock and nobody's history: which schemas a host has sent is asked of whoever remembers
+them.
 
 Fields that are not known are accepted and ignored, so that a newer agent can talk to an older
-server; `info` is among them until something shows it.
+server; what must not be ignored has a higher `protocol`, which is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -24,9 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.catalog import is_counter
-from monitor.errors import InputError, excerpt
-from monitor.ingest import names, strict, tables
-from monitor.model import Frame, Schema, Snapshot
+from monitor.errors import InputError, MonitorError, excerpt
+from monitor.ingest import names, packed, strict, tables
+from monitor.ingest.introducing import introduction
+from monitor.model import Frame, Introduction, Schema, Snapshot
 
 MOST_SERIES = 10_000
 """KEYs of one host: some thirty times what our own agent sends of a large machine."""
@@ -89,86 +91,108 @@ class Number:
 class PushDocument:
     """What a push says.  `number` is none for the simple form, which cannot be repeated."""
 
-    host: str
-    agent: str | None
+    introduction: Introduction
     number: Number | None
     sent: float
     """Unix seconds by the sender's clock; its arrival by ours where it does not say."""
-    labels: dict[str, str] | None
     columns: Columns
     frames: tuple[Frame, ...]
     """By instant, ascending."""
-    snapshots: tuple[Snapshot, ...]
+    snapshots: tuple[Snapshot, ...] = ()
+    leaving: str | None = None
+    """The `boot_id` that says goodbye; then there are no frames."""
+
+    @property
+    def host(self) -> str:
+        """Whose it is."""
+        return self.introduction.host
 
 
-def parse(body: bytes, known: Known, now: float) -> PushDocument:
+def parse(body: bytes, known: Known, now: float, *, is_packed: bool = False) -> PushDocument:
     """The document that `body` is, arrived at `now` in unix seconds.
 
-    Raises `InputError` with a stable code, the field such as ``frames[3].at`` and the limit;
-    409 ``unknown_schema`` where the schema is a digest that this host has not sent as a list.
+    It is MessagePack where `is_packed`, else JSON.  Raises `InputError` with a stable code, the
+    field such as ``frames[3].at``, the limit, and the number of the push where it has one; 409
+    ``unknown_schema`` where the schema is a digest that this host has not sent as a list;
+    `UnknownProtocol` where it speaks one that we do not.
     """
-    document = strict.decode(body)
+    document = (packed if is_packed else strict).decode(body)
     if not isinstance(document, dict):
-        raise InputError("a push is a JSON object", code="bad_shape")
+        raise InputError("a push is an object", code="bad_shape")
+    try:
+        return _read(document, known, now)
+    except MonitorError as error:
+        error.about = _about(document)
+        raise
+
+
+def _about(document: dict[str, Any]) -> tuple[str, int] | None:
+    """The number that a push has which is refused, so that its sender knows which one it was."""
+    boot_id, seq = document.get("boot_id"), document.get("seq")
+    if (
+        type(boot_id) is str
+        and type(seq) is int
+        and len(boot_id) <= names.LONGEST_IDENTITY_CHARACTERS
+    ):
+        return (boot_id, seq) if 0 <= seq < LARGEST_INTEGER else None
+    return None
+
+
+def _read(document: dict[str, Any], known: Known, now: float) -> PushDocument:
+    said = introduction(document)
     if "metrics" in document:
         if "frames" in document:
             detail = "a push has metrics (the simple form) or frames, not both"
             raise InputError(detail, code="bad_shape", field="metrics")
-        return _simple(document, known, now)
+        return _simple(document, said, known, now)
+    if document.get("bye") is not None:
+        return _goodbye(document, said, now)
     for required in _REQUIRED:
         if document.get(required) is None:
             detail = f"{required} is missing: a push has {', '.join(_REQUIRED)}, or host, metrics"
             raise InputError(detail, code="bad_shape", field=required)
-    return _full(document, known, now)
+    return _full(document, said, known, now)
 
 
-def _simple(document: dict[str, Any], known: Known, now: float) -> PushDocument:
-    host = names.host(document.get("host"))
+def _simple(document: dict[str, Any], said: Introduction, known: Known, now: float) -> PushDocument:
     metrics = document["metrics"]
     if not isinstance(metrics, dict) or not metrics:
         detail = "metrics is an object: a number by KEY"
         raise InputError(detail, code="bad_shape", field="metrics")
-    columns = _columns(list(metrics), host, known, "metrics")
+    columns = _columns(list(metrics), said.host, known, "metrics")
     values = list(metrics.values())
     row = _row(values, columns, lambda column: f"metrics[{excerpt(columns.schema.texts[column])}]")
-    return PushDocument(
-        host=host,
-        agent=_optional_identity(document, "agent"),
-        number=None,
-        sent=now,
-        labels=_labels(document),
-        columns=columns,
-        frames=(Frame(host, now, columns.schema, row),),
-        snapshots=(),
-    )
+    frames = (Frame(said.host, now, columns.schema, row),)
+    return PushDocument(said, None, now, columns, frames)
 
 
-def _full(document: dict[str, Any], known: Known, now: float) -> PushDocument:
-    host = names.host(document["host"])
-    agent = _optional_identity(document, "agent")
+def _goodbye(document: dict[str, Any], said: Introduction, now: float) -> PushDocument:
+    if document["bye"] is not True or "frames" in document:
+        detail = "bye is true, and nothing is sent with it but host, agent and boot_id"
+        raise InputError(detail, code="bad_shape", field="bye")
+    if said.agent is None:
+        detail = "an agent says goodbye; agent is missing"
+        raise InputError(detail, code="bad_shape", field="agent")
+    leaving = names.identity(document.get("boot_id"), "boot_id")
+    return PushDocument(said, None, now, Columns.of(()), (), leaving=leaving)
+
+
+def _full(document: dict[str, Any], said: Introduction, known: Known, now: float) -> PushDocument:
+    host = said.host
     boot_id, seq = names.identity(document["boot_id"], "boot_id"), _seq(document["seq"])
     sent = document.get("sent")
-    sent = now if sent is None else _number_of_seconds(sent, "sent")
-    labels = _labels(document)
-    if not isinstance(document.get("info", {}), dict | None):
-        raise InputError("info is an object", code="bad_type", field="info")
+    if sent is None:
+        sent = now
+    else:
+        sent = _number_of_seconds(sent, "sent")
+        said = replace(said, skew_seconds=now - sent)
     columns = _agreed(document["schema"], host, known)
     frames = _frames(document["frames"], host, columns, now)
     snapshots: tuple[Snapshot, ...] = ()
     if document.get("snapshots") is not None:
         snapshots = tuple(tables.snapshots(document["snapshots"], host, frames[-1].at))
     number = Number(boot_id, seq, _content(columns.schema, frames, snapshots))
-    return PushDocument(host, agent, number, sent, labels, columns, frames, snapshots)
-
-
-def _optional_identity(document: dict[str, Any], field: str) -> str | None:
-    value = document.get(field)
-    return None if value is None else names.identity(value, field)
-
-
-def _labels(document: dict[str, Any]) -> dict[str, str] | None:
-    value = document.get("labels")
-    return None if value is None else names.labels(value)
+    return PushDocument(said, number, sent, columns, frames, snapshots)
 
 
 def _seq(value: Any) -> int:
@@ -273,15 +297,16 @@ def _row(values: list[Any], columns: Columns, field: Callable[[int], str]) -> ar
         )
         detail = "a value is a number, or null where it is absent"
         raise InputError(detail, code="bad_type", field=field(wrong))
-    if type(None) in kinds:
-        values = [math.nan if each is None else each for each in values]
     if int in kinds:
         _require_integers(values, columns, field)
-    row = array("d", values)
+    if type(None) in kinds:
+        row = array("d", [math.nan if each is None else each for each in values])
+    else:
+        row = array("d", values)
     numbers = np.frombuffer(row, np.float64)
-    if (endless := np.flatnonzero(np.isinf(numbers))).size:
+    if not np.isfinite(numbers).all() and (endless := _endless(values, numbers)) is not None:
         detail = "a value is not finite; what is absent is null"
-        raise InputError(detail, code="non_finite", field=field(int(endless[0])))
+        raise InputError(detail, code="non_finite", field=field(endless))
     negative = columns.counters[numbers[columns.counters] < 0]
     if negative.size:
         detail = "a counter counts up from zero"
@@ -289,7 +314,13 @@ def _row(values: list[Any], columns: Columns, field: Callable[[int], str]) -> ar
     return row
 
 
-def _require_integers(values: list[float], columns: Columns, field: Callable[[int], str]) -> None:
+def _endless(values: list[float | None], numbers: NDArray[np.float64]) -> int | None:
+    """The first column whose value is infinite, or says itself that it is no number."""
+    columns = np.flatnonzero(~np.isfinite(numbers)).tolist()
+    return next((column for column in columns if values[column] is not None), None)
+
+
+def _require_integers(values: list[Any], columns: Columns, field: Callable[[int], str]) -> None:
     """Raise where a whole number is too large, or is a count that would be rounded."""
     large = [
         at

@@ -1,27 +1,27 @@
-"""The schemas of one host that pushes: what it agreed, and the columns that its state has.
+"""The schemas of hosts that push: what each has agreed, and the lists that many of them share.
 
-It knows documents and frames; who sends them and how often is not its business.
+A thousand agents of one kind name the same columns.  Their list is looked at once and kept once,
+so that it costs memory once; which hosts may name it by its digest is remembered of each.  It
+knows documents and frames; who sends them and how often is not its business.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from array import array
 from collections import OrderedDict
 
 from monitor.errors import InputError
-from monitor.ingest.push import MOST_SERIES, Columns, PushDocument
-from monitor.model import Frame, Schema
+from monitor.ingest.push import Columns, PushDocument
+from monitor.model import Frame
 
 MOST_SERIES_IN_ALL = 500_000
-"""KEYs of all remembered schemas, about 0.5 kB each: 1,000 hosts with 500."""
+"""KEYs that are remembered, about 0.5 kB each."""
 
 MOST_SCHEMAS = 8
 """Schemas remembered of one host: a disk comes and goes, backfill speaks the former one."""
 
-MOST_WIDENED = 2
-"""Of those, how many are kept with the columns of the simple form behind their own."""
+SHARED_SHARE = 8
+"""What a host with a list that is known already costs is its numbers alone: an eighth."""
 
 
 class Room:
@@ -50,22 +50,58 @@ class Room:
             self._left += series
 
 
+class Lists:
+    """Every list of KEYs that some host has agreed, once.  `find` may be asked from any thread."""
+
+    def __init__(self, room: Room | None = None) -> None:
+        self.room = room or Room()
+        self._by_texts: dict[tuple[str, ...], Columns] = {}
+        self._holders: dict[str, int] = {}
+
+    def find(self, texts: tuple[str, ...]) -> Columns | None:
+        """The columns of a list that some host has agreed: its KEYs are known to be KEYs."""
+        return self._by_texts.get(texts)
+
+    def cost(self, columns: Columns) -> int:
+        """What one more host with this list takes of the room."""
+        size = len(columns.schema)
+        share = -(-size // SHARED_SHARE)
+        return share if columns.schema.digest in self._holders else size + share
+
+    def hold(self, columns: Columns) -> Columns:
+        """Keep a list for one more host; the one kept, where another has it already.
+
+        Raises `InputError` (``series_limit``) where there is no room.
+        """
+        self.room.take(self.cost(columns))
+        digest = columns.schema.digest
+        self._holders[digest] = self._holders.get(digest, 0) + 1
+        return self._by_texts.setdefault(columns.schema.texts, columns)
+
+    def release(self, columns: Columns) -> None:
+        """One host fewer has it."""
+        digest = columns.schema.digest
+        left = self._holders.pop(digest) - 1
+        if left:
+            self._holders[digest] = left
+        else:
+            del self._by_texts[columns.schema.texts]
+        self.room.give_back(self.cost(columns))
+
+
 class Schemas:
     """The schemas of one host.  `known` may be asked from any thread."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
         self._columns: OrderedDict[str, Columns] = OrderedDict()
-        self._by_texts: dict[tuple[str, ...], Columns] = {}
-        self._main: Schema | None = None
-        self._extras: dict[str, None] = {}
-        self._widened: dict[str, Schema] = {}
 
-    def known(self, schema: tuple[str, ...] | str) -> Columns | None:
-        """The columns that this host has agreed, by the list of KEYs or the list's digest."""
-        if isinstance(schema, str):
-            return self._columns.get(schema)
-        return self._by_texts.get(schema)
+    def __contains__(self, columns: Columns) -> bool:
+        return columns.schema.digest in self._columns
+
+    def known(self, digest: str) -> Columns | None:
+        """The columns that this host has agreed, by the digest of their list."""
+        return self._columns.get(digest)
 
     def agree(self, columns: Columns) -> Columns:
         """Remember a schema; the one remembered, where it was already.
@@ -73,76 +109,27 @@ class Schemas:
         Older ones of this host are forgotten for it.  Raises ``series_limit`` where there is no
         room even then.
         """
-        digest, size = columns.schema.digest, len(columns.schema)
+        digest = columns.schema.digest
         if (found := self._columns.get(digest)) is not None:
             self._columns.move_to_end(digest)
             return found
-        while self._columns and (len(self._columns) >= MOST_SCHEMAS or not self._room.has(size)):
-            _, oldest = self._columns.popitem(last=False)
-            del self._by_texts[oldest.schema.texts]
-            self._room.give_back(len(oldest.schema))
-        self._room.take(size)
-        self._columns[digest] = columns
-        self._by_texts[columns.schema.texts] = columns
-        return columns
-
-    def frames(self, document: PushDocument, columns: Columns) -> tuple[Frame, ...]:
-        """The frames of a push in the columns that this host's state has.
-
-        Several scripts may each send a few numbers of a host in the simple form, beside an
-        agent even.  Whatever came so stays a column of all its frames, absent where it was
-        not sent: otherwise each push would take the others' numbers out of the present.
-        """
-        if document.number is None:
-            return (self._placed(document.frames[0]),)
-        self._main = columns.schema
-        schema = self._wide(columns.schema)
-        if schema is document.columns.schema:
-            return document.frames
-        absent = array("d", (math.nan,)) * (len(schema) - len(columns.schema))
-        return tuple(
-            Frame(frame.host, frame.at, schema, frame.values + absent) for frame in document.frames
-        )
-
-    def _placed(self, frame: Frame) -> Frame:
-        """A frame of the simple form, in the columns of everything that this host sends."""
-        new = [text for text in frame.schema.texts if text not in self._extras]
-        if new:
-            if len(self._extras) + len(new) > MOST_SERIES:
-                raise _too_many(len(self._extras) + len(new), "metrics")
-            self._room.take(len(new))
-            self._extras.update(dict.fromkeys(new))
-            self._forget_widened()
-        schema = self._wide(self._main or Schema(()))
-        values = array("d", (math.nan,)) * len(schema)
-        for text, value in zip(frame.schema.texts, frame.values, strict=True):
-            values[schema.index[text]] = value
-        return Frame(frame.host, frame.at, schema, values)
-
-    def _wide(self, schema: Schema) -> Schema:
-        """A schema with the columns of the simple form behind its own."""
-        if not self._extras:
-            return schema
-        found = self._widened.get(schema.digest)
-        if found is not None:
-            return found
-        more = [text for text in self._extras if text not in schema.index]
-        size = len(schema) + len(more)
-        if size > MOST_SERIES:
-            raise _too_many(size, "schema")
-        if len(self._widened) >= MOST_WIDENED:
-            self._forget_widened()
-        self._room.take(size)
-        found = self._widened[schema.digest] = Schema((*schema.texts, *more))
-        _ = found.keys  # read here, where it may be a worker thread, rather than in the fold
+        lists = self._lists
+        while self._columns and (
+            len(self._columns) >= MOST_SCHEMAS or not lists.room.has(lists.cost(columns))
+        ):
+            lists.release(self._columns.popitem(last=False)[1])
+        found = self._columns[digest] = lists.hold(columns)
         return found
 
-    def _forget_widened(self) -> None:
-        for schema in self._widened.values():
-            self._room.give_back(len(schema))
-        self._widened.clear()
+    def frames(self, document: PushDocument, columns: Columns) -> tuple[Frame, ...]:
+        """The frames of a push with the schema that is remembered, which frames share."""
+        schema = columns.schema
+        if schema is document.columns.schema:
+            return document.frames
+        return tuple(Frame(each.host, each.at, schema, each.values) for each in document.frames)
 
-
-def _too_many(series: int, field: str) -> InputError:
-    detail = f"a host has at most {MOST_SERIES} series, with these it has {series}"
-    return InputError(detail, code="series_limit", field=field, limit=MOST_SERIES)
+    def close(self) -> None:
+        """Let go of all of it."""
+        for columns in self._columns.values():
+            self._lists.release(columns)
+        self._columns.clear()

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from itertools import islice
+
+import msgspec
 
 MOST_INTERVALS = 256
 """Runs of numbers without a gap; backfill beside live sending makes two."""
@@ -17,8 +20,22 @@ MOST_INTERVALS = 256
 MOST_CONTENTS = 256
 """Digests kept: many more pushes than a sender has under way at once."""
 
+MOST_KEPT_CONTENTS = 32
+"""Digests that outlast a restart: a few more than a sender has under way."""
+
+LARGEST_SEQ = 2**63
+"""A number is below."""
+
 LARGEST_GAP = 1_000_000
 """More numbers than a sender leaves out in eleven days at one a second: it jumped."""
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What outlasts a restart: intervals by their first and last numbers, and some contents."""
+
+    firsts: list[int]
+    lasts: list[int]
+    contents: dict[int, bytes]
 
 
 class Seqs:
@@ -57,6 +74,23 @@ class Seqs:
         self._contents[seq] = content
         if len(self._contents) > MOST_CONTENTS:
             del self._contents[next(iter(self._contents))]
+
+    def kept(self) -> Kept:
+        """What is to outlast a restart."""
+        latest = list(islice(reversed(self._contents.items()), MOST_KEPT_CONTENTS))
+        return Kept(self._firsts.tolist(), self._lasts.tolist(), dict(reversed(latest)))
+
+    @classmethod
+    def of(cls, kept: Kept) -> Seqs:
+        """What was kept; intervals that are none are left out."""
+        found, last = cls(), -2
+        for first, end in zip(kept.firsts, kept.lasts, strict=False):
+            if last + 1 < first <= end < LARGEST_SEQ:
+                found._firsts.append(first)
+                found._lasts.append(end)
+                last = end
+        found._contents.update(kept.contents)
+        return found
 
     @property
     def missing(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from monitor.stream.reader import Audience, SSEClient
@@ -30,9 +31,16 @@ class Crowd:
         self._all: dict[str, SSEClient] = {}
         self._groups: dict[Audience, Group] = {}
         self._behind: dict[SSEClient, None] = {}
+        self._heard: Counter[str] = Counter()
+        self.watching: list[Callable[[str, bool], None]] = []
+        """Called with a topic that has its first reader, or has lost its last."""
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def hears(self, topic: str) -> bool:
+        """Whether somebody reads a topic."""
+        return topic in self._heard
 
     def find(self, client_id: str) -> SSEClient | None:
         """The reader with this id, or none."""
@@ -55,6 +63,10 @@ class Crowd:
         self._all[client.id] = client
         client.is_here = True
         self._behind[client] = None
+        for topic in client.topics:
+            self._heard[topic] += 1
+            if self._heard[topic] == 1:
+                self._tell(topic, True)
 
     def leave(self, client: SSEClient) -> bool:
         """A reader went: whether it was here."""
@@ -63,7 +75,16 @@ class Crowd:
         client.is_here = False
         self._behind.pop(client, None)
         self._part(client)
+        for topic in client.topics:
+            self._heard[topic] -= 1
+            if not self._heard[topic]:
+                del self._heard[topic]
+                self._tell(topic, False)
         return True
+
+    def _tell(self, topic: str, is_heard: bool) -> None:
+        for callback in self.watching:
+            callback(topic, is_heard)
 
     def go_live(self, client: SSEClient, write: Write, now: float, position: int) -> None:
         """A reader has everything up to the hub's position."""

@@ -120,6 +120,20 @@ class EventPublisher:
         """Have a function called with every reader that is gone, whoever ended it."""
         self._delivery.gone.append(callback)
 
+    def watched(self, host: str) -> bool:
+        """Whether somebody looks at one host now, and not at the fleet alone."""
+        return self._delivery.crowd.hears(f"host:{host}")
+
+    def on_watched(self, callback: Callable[[str, bool], None]) -> None:
+        """Have a function called with a host that somebody begins to look at, or nobody does."""
+
+        def hear(topic: str, is_heard: bool) -> None:
+            kind, _, host = topic.partition(":")
+            if kind == "host":
+                callback(host, is_heard)
+
+        self._delivery.crowd.watching.append(hear)
+
     # Producers
 
     async def publish(

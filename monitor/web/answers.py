@@ -106,12 +106,14 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 class PushAnswer(msgspec.Struct, frozen=True):
     """What became of a push: how many frames were accepted, or that it was known already.
 
-    `seq` is null for the simple form.
+    `seq` is null for the simple form and a goodbye.  `watched` says that somebody looks at the
+    host now: an agent that sends in batches sends at once then.
     """
 
     accepted: int
     duplicate: bool
     seq: int | None
+    watched: bool
 
 
 class PushFrame(msgspec.Struct, frozen=True):
@@ -156,6 +158,16 @@ class NumberedPush(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] | None = None
     info: dict[str, Any] | None = None
     snapshots: PushSnapshots | None = None
+    protocol: int = 1
+
+
+class GoodbyePush(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent says when it ends in good order: nobody waits for its host then."""
+
+    host: str
+    agent: str
+    boot_id: str
+    bye: Literal[True]
 
 
 class SimplePush(msgspec.Struct, frozen=True, omit_defaults=True):

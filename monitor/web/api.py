@@ -16,6 +16,7 @@ from monitor.model import Cell, SeriesKey
 from monitor.web.answers import (
     Enrolled,
     Enrolment,
+    GoodbyePush,
     Health,
     History,
     HostDetail,
@@ -171,11 +172,11 @@ class Api:
                 "POST",
                 "/api/v1/push",
                 "push",
-                "Send frames of a host, numbered or one by hand",
+                "Send frames of a host, numbered or one by hand, as JSON or MessagePack",
                 None,
                 PushAnswer,
                 problems=(400, 403, 408, 409, 413, 415, 503),
-                body=(NumberedPush, SimplePush),
+                body=(NumberedPush, SimplePush, GoodbyePush),
                 policy=Policy.PUSH,
             ),
             Operation(

@@ -95,6 +95,7 @@ def routed(services: Services) -> Routed:
             services.door.require_still,
             services.load,
             services.bodies,
+            services.hub.watched,
         ),
     }
     listed = tuple(

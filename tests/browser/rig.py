@@ -21,6 +21,7 @@ from monitor.access.office import Office
 from monitor.access.passwords import Passwords
 from monitor.core.load import Load
 from monitor.core.state import LiveState
+from monitor.fleet.fleet import Fleet
 from monitor.ingest.intake import Intake
 from monitor.log.memory import MemoryLog
 from monitor.log.memory_registry import MemoryRegistry
@@ -49,7 +50,11 @@ class Rig:
         self.pipeline = Pipeline(self.state, self.store, self.log, self.hub.offer, time.time)
         # Passwords that cost nothing: what they cost is measured where they are made.
         cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        self.office = Office(MemoryRegistry(), self.log, time.time, cheap)
+        registry = MemoryRegistry()
+        self.office = Office(registry, self.log, time.time, cheap)
+        self.fleet = Fleet(
+            self.state, self.pipeline, registry, self.log, self._forget, host, time.time
+        )
         self.door = Door(self.office, self.hub, time.time)
         load = Load(2**62)
         self.services = Services(
@@ -57,12 +62,13 @@ class Rig:
             store=self.store,
             log=self.log,
             hub=self.hub,
-            intake=Intake(self.pipeline.accept_all, self._label, host, time.time, load=load),
+            intake=Intake(self.pipeline.accept_all, self.fleet, time.time, load=load),
             load=load,
             assets=assets.load(),
             connections=Connections(),
             door=self.door,
-            objects=Objects(self.state, self.office),
+            objects=Objects(self.state, self.office, self.fleet),
+            fleet=self.fleet,
             clock=time.time,
             ready=lambda: True,
             host=host,
@@ -71,8 +77,8 @@ class Rig:
         self._schemas: dict[tuple[str, ...], Schema] = {}
         self._ending = asyncio.Event()
 
-    async def _label(self, host: str, labels: Mapping[str, str]) -> None:
-        self.state.label(host, labels)
+    async def _forget(self, host: str) -> None:
+        """There is nothing to forget."""
 
     def know(self, *hosts: str) -> None:
         """Hosts that are up already, so that nothing is logged of their first frames."""

@@ -33,7 +33,7 @@ def year_rig(now: float) -> tuple[Rig, YearStore]:
     rig.services = replace(
         rig.services,
         store=store,
-        intake=Intake(rig.pipeline.accept_all, rig._label, rig.host, time.time),
+        intake=Intake(rig.pipeline.accept_all, rig.fleet, time.time),
     )
     rig.store = store
     return rig, store

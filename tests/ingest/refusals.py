@@ -175,7 +175,7 @@ REFUSALS: dict[str, tuple[bytes, int, str, str | None]] = {
     "both forms": (encoded(metrics={"a": 1}), 400, "bad_shape", "metrics"),
     "metrics a list": (_body({"host": "a", "metrics": [1]}), 400, "bad_shape", "metrics"),
     "metrics empty": (_body({"host": "a", "metrics": {}}), 400, "bad_shape", "metrics"),
-    "metrics without host": (_body({"metrics": {"a": 1}}), 400, "bad_type", "host"),
+    "metrics without host": (_body({"metrics": {"a": 1}}), 400, "bad_shape", "host"),
     "metric true": (simple(a=True), 400, "bad_type", "metrics[a]"),
     "metric nested": (simple(a={"value": 1}), 400, "bad_type", "metrics[a]"),
     "host with a path": (encoded(host="../../x"), 400, "bad_host_name", "host"),

@@ -57,8 +57,12 @@ def test_a_full_push_becomes_frames_by_instant_and_a_table() -> None:
             },
         )
     )
-    assert (document.host, document.agent, document.sent) == ("web-1", "spool-1", at + 3)
-    assert document.labels == {"role": "web"}
+    assert (document.host, document.introduction.agent, document.sent) == (
+        "web-1",
+        "spool-1",
+        at + 3,
+    )
+    assert document.introduction.labels == {"role": "web"}
     assert document.number is not None
     assert (document.number.boot_id, document.number.seq) == ("b-1", 1)
     first, second = document.frames

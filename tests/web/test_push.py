@@ -28,10 +28,12 @@ from tests.ingest.documents import KEYS, encoded, frame, full, simple
 from tests.ingest.refusals import REFUSALS
 from tests.serving import Server
 from tests.web import raw
+from tests.web.house import PeopledRig
 
 PATH = "/api/v1/push"
 JSON = "Content-Type: application/json\r\n"
 NAME = socket.gethostname()
+RECEIPT = {"accepted": 1, "duplicate": False, "seq": 3, "watched": False}
 
 
 def head(*lines: str, method: str = "POST", target: str = PATH) -> bytes:
@@ -78,7 +80,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(running: Server, name: str)
         (("Content-Type: application/json; charset=latin-1",), "unsupported_media_type"),
         (("Content-Type: application/jsonp",), "unsupported_media_type"),
         (("Content-Type: application/json",) * 2, "unsupported_media_type"),
-        (("Content-Type: application/msgpack",), "unsupported_media_type"),
+        (("Content-Type: application/x-ndjson",), "unsupported_media_type"),
         (("Content-Type: application/json", "Content-Encoding: br"), "unsupported_encoding"),
         (
             ("Content-Type: application/json", *("Content-Encoding: gzip",) * 2),
@@ -233,7 +235,7 @@ def curled(curl: str, *arguments: str) -> tuple[int, str]:
 def test_the_simple_form_works_from_curl(running: Server, curl: str) -> None:
     document = '{"host": "script-1", "metrics": {"app.queue.length": 7}, "labels": {"role": "db"}}'
     told = curled(curl, "--json", document, running.url + PATH)
-    assert told == (0, '{"accepted":1,"duplicate":false,"seq":null}')
+    assert told == (0, '{"accepted":1,"duplicate":false,"seq":null,"watched":false}')
     host = raw.get(running.url, "/api/v1/hosts/script-1").json()
     assert host["metrics"] == {"app.queue.length": 7}
     assert host["labels"] == {"role": "db"}
@@ -262,8 +264,8 @@ def test_curl_sends_a_large_push_and_is_told_of_one_too_large(
 
 def test_a_repeat_is_acknowledged_and_another_content_conflicts(running: Server) -> None:
     body = encoded(host="repeat-1", seq=3)
-    assert push(running, body).json() == {"accepted": 1, "duplicate": False, "seq": 3}
-    assert push(running, body).json() == {"accepted": 0, "duplicate": True, "seq": 3}
+    assert push(running, body).json() == RECEIPT
+    assert push(running, body).json() == RECEIPT | {"accepted": 0, "duplicate": True}
     other = encoded(host="repeat-1", seq=3, frames=[frame(values=(99, 1))])
     assert refused(push(running, other), 409, "seq_conflict")["field"] == "seq"
     for seq in (9, 1, 5):
@@ -453,10 +455,7 @@ class Exchange:
 
 
 def endpoint(accept: Accept, **limits: float) -> PushEndpoint:
-    async def label(_host: str, _labels: object) -> None:
-        """Labels go nowhere."""
-
-    intake = Intake(accept, label, "hub", time.time)
+    intake = Intake(accept, PeopledRig("hub").fleet, time.time)
 
     async def report(_scope: object, _error: object) -> None:
         """Nobody is told."""
