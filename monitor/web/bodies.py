@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from monitor.errors import InputError, MonitorError, Unavailable, excerpt
 from monitor.ingest.inflating import CODINGS, Coding, inflated
@@ -174,20 +175,27 @@ class Bodies:
 
 
 async def refuse(
-    error: MonitorError, body: Body, send: Send, accepted: str, method: str = "POST"
+    error: MonitorError,
+    body: Body,
+    send: Send,
+    accepted: str,
+    method: str = "POST",
+    codings: tuple[str, ...] = CODINGS,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Answer with a problem, and end the connection where the body has not been read.
 
-    `accepted` are the media types that the route takes, as in ``Accept-Post``.
+    `accepted` are the media types that the route takes, as in ``Accept-Post``, and `codings` what
+    it can undo; `more` are headers of the route's own.
     """
     problem = of_error(error).encoded()
-    headers = {"content-type": CONTENT_TYPE}
+    headers = {"content-type": CONTENT_TYPE, **more}
     if error.status == 401:
         headers |= CHALLENGE
     elif error.status == 405:
         headers["allow"] = method
     elif error.status == 415:
-        headers |= {"accept-encoding": ", ".join(CODINGS), "accept-post": accepted}
+        headers |= {"accept-encoding": ", ".join(codings), "accept-post": accepted}
     elif error.status == 503 or error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after or RETRY_AFTER_SECONDS:.0f}"
     if body.complete:
