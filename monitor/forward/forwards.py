@@ -139,8 +139,12 @@ class Forwards:
         """Send until cancelled; then, for `flush_seconds` at most, what waits."""
         tasks = [asyncio.create_task(forward.sender.run()) for forward in self._all]
         try:
+            if not tasks:
+                await asyncio.Event().wait()
             # None of them ends by itself; where one fails, its error is this one's.
-            await asyncio.gather(*tasks, asyncio.Event().wait())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             ends = zip(self._all, tasks, strict=True)
             await asyncio.gather(*(each.sender.end(flush_seconds, task) for each, task in ends))

@@ -348,6 +348,6 @@ def _headers(config: RemoteWriteConfig) -> dict[str, str]:
 def _set_aside(folder: Path, body: bytes) -> None:
     kept = sorted(folder.glob(REFUSED))
     last = int(kept[-1].stem.partition("-")[2]) if kept else 0
-    for path in kept[: len(kept) + 1 - MOST_REFUSED_FILES]:
+    for path in kept[: max(0, len(kept) + 1 - MOST_REFUSED_FILES)]:
         path.unlink(missing_ok=True)
     (folder / REFUSED.replace("*", f"{last + 1:06d}")).write_bytes(body)
