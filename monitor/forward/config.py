@@ -117,7 +117,7 @@ class RemoteWriteConfig:
     """Samples of one request, at most."""
     timeout: Annotated[Seconds, Between(1.0, 300.0)] = 30.0
     """How long one request may take."""
-    ca_file: Path | None = None
+    tls_ca: Path | None = None
     """Authorities that its certificate is verified with, beside the system's."""
 
     def faults(self) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -104,7 +104,7 @@ class Sender:
         self._folder = folder
         self._clock = clock
         self._client = client.client(
-            connector, deadline_seconds=config.timeout, tls=trusting(config.ca_file)
+            connector, deadline_seconds=config.timeout, tls=trusting(config.tls_ca)
         )
         self._headers = _headers(config)
         self._encoder = Encoder(config.labels)
