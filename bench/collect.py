@@ -32,7 +32,7 @@ TARGET_MS = {"all but processes": 2.5, "processes": 2.0}
 
 def main() -> None:
     """Measure and print."""
-    with _sleepers(PROCESSES):
+    with sleepers(PROCESSES):
         count = _process_count()
         rows = [row for collector in subjects.build(CollectConfig()) if (row := _row(collector))]
     rows.sort(key=lambda row: -row[4])
@@ -77,7 +77,8 @@ def _process_count() -> int:
 
 
 @contextlib.contextmanager
-def _sleepers(wanted: int) -> Iterator[None]:
+def sleepers(wanted: int) -> Iterator[None]:
+    """See to it that at least so many processes are there."""
     missing = max(0, wanted - _process_count())
     sleepers = [
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
