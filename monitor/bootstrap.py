@@ -37,8 +37,12 @@ from monitor.ingest.senders import Senders
 from monitor.log import retention
 from monitor.log.sqlite import open_log
 from monitor.model import Frame, Introduction, Snapshot
+from monitor.outbound.guard import Guard
+from monitor.outbound.resolving import Resolver
 from monitor.pipeline import NotStored, Pipeline
 from monitor.ports import EventLog, Registry, SeriesStore, Unknown
+from monitor.scrape.fetching import Fetchers
+from monitor.scrape.poller import Poller
 from monitor.store.sqlite import open_store
 from monitor.stream.hub import EventPublisher
 from monitor.web import assets, server
@@ -329,6 +333,15 @@ class Application:
             senders=self._senders,
         )
         self._fleet.forgetting += [self._senders.forget, self._intake.lanes.forget]
+        self._poller = Poller(
+            settings.scrape,
+            Fetchers(Guard(settings.outbound.networks), Resolver()),
+            self._intake.lanes,
+            self._intake.take,
+            time.time,
+            self._met,
+            state.hosts.__contains__,
+        )
         services = Services(
             state=state,
             store=self._store,
@@ -354,6 +367,7 @@ class Application:
             ),
             limits=most,
             forwards=self._forwards.status,
+            targets=self._poller.status,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)
 
@@ -368,6 +382,11 @@ class Application:
         else:
             self._complain_of_history(None)
         self._ready.set()
+
+    async def _met(self, said: Introduction) -> None:
+        """Keep what a scrape says of a host, unless an agent speaks for it."""
+        if self._fleet.agent_of(said.host) is None:
+            await self._fleet.met(said)
 
     def _complain_of_history(self, reason: str | None) -> None:
         """Once each time: pages go on, and say for themselves what is the matter."""
@@ -424,6 +443,7 @@ class Application:
             asyncio.create_task(self._office.keep(), name="office"),
             asyncio.create_task(self._door.watch(), name="door"),
             asyncio.create_task(self._forwards.run(), name="forward"),
+            asyncio.create_task(self._poller.run(), name="scrape"),
             asyncio.create_task(self._fleet.follow(), name="fleet"),
             asyncio.create_task(weighing.watch(self._load), name="load"),
             asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),

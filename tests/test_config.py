@@ -79,6 +79,9 @@ def test_example_is_the_defaults(folder: Path) -> None:
 def test_example_is_complete(folder: Path) -> None:
     """It must be that the example names every key, and loads with all of them in use."""
     text = EXAMPLE.read_text()
+    for name in re.findall(r'(?m)^#: (?:token_file|password_file|tls_ca) = "(.+)"', text):
+        (folder / name).write_text("x\n")
+        (folder / name).chmod(0o600)
     found = loaded(folder, config=re.sub(r"(?m)^#: ", "", text))
     keys = {
         f"{section}.{key}"

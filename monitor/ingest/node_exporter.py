@@ -246,7 +246,7 @@ def _memory() -> dict[str, _Rule]:
     )
     rules["MemTotal_bytes"] = _plain("system.memory.limit")
     rules["SwapTotal_bytes"] = _plain("system.paging.limit", shape=Shape.HIDDEN)
-    rules["SwapFree_bytes"] = _plain("system.paging.usage", shape=Shape.HIDDEN, state="free")
+    rules["SwapFree_bytes"] = _plain("system.paging.usage", state="free")
     return {f"node_memory_{name}": rule for name, rule in rules.items()}
 
 

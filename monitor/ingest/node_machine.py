@@ -21,6 +21,7 @@ class Machine:
 
     def __init__(self, series: Iterable[tuple[str, Labels]]) -> None:
         self._point: dict[str, str] = {}
+        self._on: dict[str, str] = {}
         self._chips: dict[str, str] = {}
         self._sensors: dict[tuple[str, str], str] = {}
         self._unknown: set[str] = set()
@@ -35,6 +36,7 @@ class Machine:
         match name:
             case "node_filesystem_size_bytes" if mapped(name, labels):
                 device, point = labels.get("device", ""), labels.get("mountpoint", "")
+                self._on[point] = device  # of two mounts over each other the later one
                 known = self._point.setdefault(device, point)
                 if (len(point), point) < (len(known), known):
                     self._point[device] = point
@@ -67,8 +69,9 @@ class Machine:
     def mapped(self, name: str, labels: Labels) -> tuple[Part, ...] | None:
         """As `mapped`, with what is known of the others."""
         if name.startswith("node_filesystem_"):
-            point = self._point.get(labels.get("device", ""))
-            if name in NAMES and point is not None and point != labels.get("mountpoint"):
+            device, point = labels.get("device", ""), labels.get("mountpoint", "")
+            shown = self._point.get(device) == point and self._on.get(point) == device
+            if name in NAMES and device in self._point and not shown:
                 return NOTHING
         elif name.startswith("node_hwmon_"):
             chip, sensor = labels.get("chip", ""), labels.get("sensor", "")

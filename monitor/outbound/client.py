@@ -14,7 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpcore2
 import httpx2
@@ -34,11 +34,17 @@ MOST_IDLE = 20
 
 IDLE_SECONDS = 30.0
 
+PIECE_BYTES = 256 * 1024
+"""How much is inflated before others have their turn: about 1 ms."""
+
 _DROPPED = frozenset({b"location", b"set-cookie", b"refresh"})
 """Headers of a reply by which it would lead on or be remembered."""
 
 _DESCRIBING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 """Headers that tell how the body came, which no longer holds for the inflated one."""
+
+
+Client: TypeAlias = httpx2.AsyncClient
 
 
 def client(
@@ -178,11 +184,20 @@ class _Body(httpx2.AsyncByteStream):
             came += len(chunk)
             if came > self._most_bytes:
                 raise self._too_large()
-            if inflater is not None:
-                chunk = self._inflated(inflater, chunk, self._most_bytes - gave)
-            gave += len(chunk)
-            if chunk:
+            if inflater is None:
+                gave += len(chunk)
                 yield chunk
+                continue
+            has_more = True
+            while has_more:
+                inflated = self._inflated(inflater, chunk, self._most_bytes - gave)
+                gave += len(inflated)
+                if inflated:
+                    yield inflated
+                chunk = inflater.unconsumed_tail
+                has_more = len(inflated) == PIECE_BYTES
+                if has_more:
+                    await asyncio.sleep(0)  # a little may inflate to much, and others wait
         if inflater is not None and came and not inflater.eof:
             raise self._bad("ends within its compression")
 
@@ -198,7 +213,7 @@ class _Body(httpx2.AsyncByteStream):
     def _inflated(self, inflater: Any, chunk: bytes, room: int) -> bytes:
         """What a chunk means, where that fits.  One more byte than fits is enough to tell."""
         try:
-            inflated: bytes = inflater.decompress(chunk, room + 1)
+            inflated: bytes = inflater.decompress(chunk, min(room + 1, PIECE_BYTES))
         except zlib.error:
             raise self._bad("is no gzip, though it says so") from None
         if len(inflated) > room:

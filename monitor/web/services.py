@@ -10,6 +10,7 @@ from monitor.core.state import LiveState
 from monitor.forward.forwards import ForwardStatus
 from monitor.ingest.intake import ENDLESS_BYTES, Intake
 from monitor.ports import EventLog, SeriesStore, StoreWarning
+from monitor.scrape.scraper import TargetStatus
 from monitor.stream.hub import EventPublisher
 from monitor.web.assets import Assets
 from monitor.web.bodies import Bodies
@@ -56,6 +57,8 @@ class Services:
     """How many connections there may be."""
     forwards: Callable[[], Sequence[ForwardStatus]] = tuple
     """How it stands with each receiver of remote write."""
+    targets: Callable[[], Sequence[TargetStatus]] = tuple
+    """How it stands with each target that is polled."""
 
     def warnings(self) -> tuple[StoreWarning, ...]:
         """What an operator should know now, of the store and of the whole server."""
