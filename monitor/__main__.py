@@ -20,6 +20,7 @@ import click
 
 from monitor import __version__
 from monitor.commands.access import session, user
+from monitor.commands.agent import agent
 from monitor.commands.places import data_dir, loaded, with_places
 from monitor.commands.tls import tls
 from monitor.commands.tokens import token
@@ -99,6 +100,7 @@ def check(path: Path | None, data: str | None) -> None:
 
 
 main.add_command(check)
+main.add_command(agent)
 main.add_command(user)
 main.add_command(session)
 main.add_command(token)

@@ -11,10 +11,11 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgpack  # type: ignore[import-untyped]
 
-from monitor.model import Frame, Schema, Snapshot
+from monitor.model import Schema, Snapshot
 
 PROTOCOL = 1
 """The version of the push protocol that is spoken here."""
@@ -25,6 +26,26 @@ _FLOAT64 = 0xCB
 
 _SMALL_MAP = 0x80
 """A map of up to fifteen pairs is this and their number."""
+
+
+KINDS = frozenset({"processes"})
+"""The tables that the protocol knows; the others are for whoever is on the host."""
+
+
+class Row(Protocol):
+    """What a document needs of a frame."""
+
+    @property
+    def at(self) -> float:
+        """Its instant, in unix seconds."""
+
+    @property
+    def schema(self) -> Schema:
+        """Its columns."""
+
+    @property
+    def values(self) -> Sequence[float]:
+        """One number a column, NaN where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +77,17 @@ class Encoder:
         introduction["info"] = dict(info or {})
         self._introduction = self._pairs(introduction)
 
-    def document(
-        self, seq: int, frames: Sequence[Frame], snapshots: Sequence[Snapshot] = ()
-    ) -> Document:
-        """The push of these frames, one at least, all of one schema, with the newest's tables."""
-        said: dict[str, object] = {
-            "seq": seq,
-            "frames": [{"at": frame.at, "values": row(frame.values)} for frame in frames],
-        }
-        if snapshots:
-            said["snapshots"] = tables(snapshots)
-        return Document(seq, frames[0].schema, self._pairs(said), len(said))
+    def document(self, seq: int, frames: Sequence[Row], tables: bytes | None = None) -> Document:
+        """The push of these frames, one at least, all of one schema; tables are the newest's."""
+        content = self._pairs(
+            {
+                "seq": seq,
+                "frames": [{"at": frame.at, "values": row(frame.values)} for frame in frames],
+            }
+        )
+        if tables is None:
+            return Document(seq, frames[0].schema, content, 2)
+        return Document(seq, frames[0].schema, content + b"\xa9snapshots" + tables, 3)
 
     def message(
         self, document: Document, now: float, *, whole_schema: bool, introduce: bool
@@ -102,9 +123,12 @@ def row(values: Sequence[float]) -> list[float | None]:
     return [value if value == value else None for value in values]  # noqa: PLR0124
 
 
-def tables(snapshots: Sequence[Snapshot]) -> dict[str, list[dict[str, object]]]:
-    """Tables by kind; a number that is none is null, as among the values."""
-    return {
+def packed_tables(snapshots: Sequence[Snapshot]) -> bytes | None:
+    """The tables that the protocol knows, by kind, none where there are none.
+
+    A number that is none is null, as among the values.
+    """
+    found = {
         snapshot.kind: [
             {
                 name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
@@ -113,4 +137,9 @@ def tables(snapshots: Sequence[Snapshot]) -> dict[str, list[dict[str, object]]]:
             for each in snapshot.rows
         ]
         for snapshot in snapshots
+        if snapshot.kind in KINDS
     }
+    if not found:
+        return None
+    packed: bytes = msgpack.packb(found)
+    return packed

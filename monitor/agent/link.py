@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from monitor.agent.place import Place
+from monitor.agent.threads import off_loop
 from monitor.agent.trust import Trust, Untrusted
 from monitor.agent.websocket import Ended, Heard, NoUpgrade, WebSocket
 from monitor.errors import excerpt
@@ -108,7 +109,7 @@ class Link:
         try:
             if self._trust.is_settled:
                 return self._trust.context()
-            return await asyncio.to_thread(self._trust.context)
+            return await off_loop(self._trust.context)
         except (Untrusted, OSError) as error:
             raise Cut(reason(error)) from None
 

@@ -20,6 +20,7 @@ with without_metadata():
     from websockets.client import ClientProtocol
     from websockets.frames import Frame, Opcode
     from websockets.http11 import Response
+    from websockets.protocol import State
     from websockets.typing import Subprotocol
     from websockets.uri import WebSocketURI
 
@@ -76,15 +77,25 @@ class WebSocket(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._close_at: asyncio.TimerHandle | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return (
+            self.opened.done()
+            and self._protocol.state is State.OPEN
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
     def send(self, message: bytes) -> None:
         """Send one message; after the end it is thrown away."""
-        if self.opened.done() and self._protocol.state.name == "OPEN":
+        if self.is_open:
             self._protocol.send_binary(message)
             self._flush()
 
     def close(self) -> None:
         """Say goodbye and end, in time."""
-        if self.opened.done() and self._protocol.state.name == "OPEN":
+        if self.is_open:
             self._protocol.send_close(1000)
             self._flush()
             self._end_soon()

@@ -1,0 +1,425 @@
+"""The spool on disk: one SQLite file of frames that no server has acknowledged yet.
+
+Each frame is one row: its number, its instant, and its values, compressed (2 kB become 0.7).
+`sqlite3` of the standard library, because an agent must run where nothing can be installed; it is
+used from one thread.  It knows no network and nothing of what is sent when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import time
+import zlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.errors import StartError
+from monitor.model import Schema
+
+FILE = "spool.db"
+IDENTITY_FILE = "agent-id"
+LOCK_FILE = "lock"
+
+LAYOUT = 1
+"""The version of the tables; a file of another one is put aside."""
+
+PAGE_BYTES = 4096
+
+CACHE_KIB = 256
+"""Of pages in memory: writing needs few, and reading goes through once."""
+
+CHECKPOINT_PAGES = 256
+"""How far the log of changes grows before it is brought in: some 85 seconds of one host."""
+
+DROP_ROWS = 64
+"""Frames let go of at once, when there is no room or they are too old."""
+
+VACUUM_PAGES = 64
+"""Pages given back to the disk with one write, once a backlog is gone."""
+
+FREE_PAGES = 512
+"""Free pages (2 MB) that are kept: they are used again at once."""
+
+SCHEMAS_UNTIL_PRUNED = 100
+"""New schemas after which those are forgotten that no frame has any more."""
+
+ROOM_EVERY_WRITES = 16
+"""The bounds are looked at with every so manieth write, and at once where one fails."""
+
+_TABLES = """
+CREATE TABLE schemas (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, keys BLOB NOT NULL);
+CREATE TABLE frames (
+  number INTEGER PRIMARY KEY, at REAL NOT NULL, schema INTEGER NOT NULL, row BLOB NOT NULL,
+  tables BLOB
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A frame as it is kept: `tables` are its snapshots, packed by whoever made them."""
+
+    number: int
+    at: float
+    schema: Schema
+    values: array[float]
+    tables: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is kept and how long."""
+
+    size_bytes: int
+    age_seconds: float
+
+
+class SpoolFile:
+    """The open spool of one folder.
+
+    `agent` is the lasting identity of this installation.  `notes` are sentences about what went
+    wrong and was mended, for the log; whoever reads them clears them.  `dropped` counts frames
+    that were let go of unsent, by reason.
+    """
+
+    def __init__(self, folder: Path, bounds: Bounds) -> None:
+        self.notes: list[str] = []
+        self.dropped = {"size": 0, "age": 0, "damage": 0}
+        self._folder = folder
+        self._bounds = bounds
+        self._writes = 0
+        self._new_schemas = 0
+        self._ids: dict[str, int] = {}
+        self._schemas: dict[int, Schema] = {}
+        self._lock = _locked(folder)
+        try:
+            self.agent = _identity(folder)
+            self._database = self._opened()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last number that are kept; 0 and 0 of an empty spool."""
+        found = self._database.execute("SELECT min(number), max(number) FROM frames").fetchone()
+        return (found[0] or 0, found[1] or 0)
+
+    def count(self) -> int:
+        """How many frames are kept."""
+        found: int = self._database.execute("SELECT count(*) FROM frames").fetchone()[0]
+        return found
+
+    def size_bytes(self) -> int:
+        """What the kept frames take on disk."""
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE_BYTES
+
+    def write(self, frames: Sequence[Kept], done: Iterable[tuple[int, int]] = ()) -> None:
+        """Keep these frames and let go of the numbers in `done`, as one transaction.
+
+        Where the disk is full the oldest go first.  Raises `OSError` where nothing could be
+        written; a damaged file is put aside, and the frames begin a new one.
+        """
+        done = tuple(done)
+        try:
+            self._write(frames, done)
+        except sqlite3.Error as error:
+            self._rolled_back()
+            try:
+                self._mend(error)
+                self._write(frames, done)
+            except (sqlite3.Error, OSError) as again:
+                self._rolled_back()
+                raise OSError(f"the spool cannot be written: {again}") from None
+
+    def read(self, first: int, last: int, most: int) -> list[Kept]:
+        """The oldest of the frames numbered from `first` to `last`, all of one schema."""
+        try:
+            rows = self._database.execute(
+                "SELECT number, at, schema, row, tables FROM frames"
+                " WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?",
+                (first, last, most),
+            ).fetchall()
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                raise OSError(f"the spool cannot be read: {error}") from None
+            self._begin_anew(error)
+            return []
+        found: list[Kept] = []
+        damaged: list[int] = []
+        for number, at, schema_id, row, tables in rows:
+            kept = self._kept(number, at, schema_id, row, tables)
+            if kept is None:
+                damaged.append(number)
+            elif not found or kept.schema is found[0].schema:
+                found.append(kept)
+            else:
+                break
+        self._drop_damaged(damaged)
+        if damaged and not found:
+            return self.read(damaged[-1] + 1, last, most)
+        return found
+
+    def close(self) -> None:
+        """Bring everything into the one file, and let others have it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.Error):
+            self._database.close()
+        os.close(self._lock)
+
+    def _opened(self) -> sqlite3.Connection:
+        path = self._folder / FILE
+        try:
+            return self._connected(path)
+        except sqlite3.OperationalError as error:
+            if not _is_damage(error):  # a folder that cannot be written, a full disk
+                detail = f"the spool {path} cannot be opened: {error}"
+                raise StartError(detail, code="spool") from None
+            self._put_aside(error)
+        except sqlite3.DatabaseError as error:
+            self._put_aside(error)
+        return self._connected(path)
+
+    def _connected(self, path: Path) -> sqlite3.Connection:
+        database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """Set a connection up and learn the schemas.  Raises `sqlite3.Error` at damage."""
+        for pragma in (
+            f"page_size={PAGE_BYTES}",
+            "auto_vacuum=INCREMENTAL",
+            "journal_mode=WAL",
+            # Of a killed process nothing is lost; a power cut may cost what the log of
+            # changes holds, and never the file.
+            "synchronous=NORMAL",
+            f"cache_size=-{CACHE_KIB}",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+            f"journal_size_limit={4 * CHECKPOINT_PAGES * PAGE_BYTES}",
+            "temp_store=MEMORY",
+            "trusted_schema=OFF",
+        ):
+            database.execute(f"PRAGMA {pragma}")
+        layout = database.execute("PRAGMA user_version").fetchone()[0]
+        if layout == 0:
+            database.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES.split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version={LAYOUT}")
+            database.execute("COMMIT")
+        elif layout != LAYOUT:
+            raise sqlite3.DatabaseError(f"its layout is {layout}, known is {LAYOUT}")
+        told = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if told != "ok":
+            raise sqlite3.DatabaseError(str(told))
+        rows = database.execute("SELECT id, digest, keys FROM schemas").fetchall()
+        self._schemas, self._ids = {}, {}
+        for schema_id, digest, keys in rows:
+            schema = _unpacked_schema(keys, digest)
+            if schema is not None:
+                self._schemas[schema_id] = schema
+                self._ids[digest] = schema_id
+
+    def _write(self, frames: Sequence[Kept], done: Sequence[tuple[int, int]]) -> None:
+        database = self._database
+        # A new schema has a transaction of its own, so that its number is known to be kept.
+        rows = [
+            (
+                each.number,
+                each.at,
+                self._schema_id(each.schema),
+                zlib.compress(each.values.tobytes(), 1),
+                None if each.tables is None else zlib.compress(each.tables, 1),
+            )
+            for each in frames
+        ]
+        database.execute("BEGIN IMMEDIATE")
+        for first, last in done:
+            database.execute("DELETE FROM frames WHERE number BETWEEN ? AND ?", (first, last))
+        database.executemany("INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?)", rows)
+        database.execute("COMMIT")
+        self._writes += 1
+        if self._writes % ROOM_EVERY_WRITES == 1:
+            self._make_room()
+            if self._pragma("freelist_count") > FREE_PAGES:
+                database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+
+    def _schema_id(self, schema: Schema) -> int:
+        known = self._ids.get(schema.digest)
+        if known is not None:
+            return known
+        self._new_schemas += 1
+        if self._new_schemas > SCHEMAS_UNTIL_PRUNED:
+            self._prune_schemas()
+        keys = zlib.compress("\n".join(schema.texts).encode())
+        cursor = self._database.execute(
+            "INSERT INTO schemas (digest, keys) VALUES (?, ?)", (schema.digest, keys)
+        )
+        schema_id = cursor.lastrowid or 0
+        self._ids[schema.digest] = schema_id
+        self._schemas[schema_id] = schema
+        return schema_id
+
+    def _prune_schemas(self) -> None:
+        self._new_schemas = 0
+        self._database.execute("DELETE FROM schemas WHERE id NOT IN (SELECT schema FROM frames)")
+        left = {row[0] for row in self._database.execute("SELECT id FROM schemas")}
+        self._schemas = {number: each for number, each in self._schemas.items() if number in left}
+        self._ids = {digest: number for digest, number in self._ids.items() if number in left}
+
+    def _make_room(self, at_least: int = 0) -> None:
+        """Let go of what is too old, and of the oldest while there is too much."""
+        oldest = time.time() - self._bounds.age_seconds
+        while gone := self._delete_oldest("AND at < ?", (oldest,)):
+            self.dropped["age"] += gone
+        while at_least > 0 or self.size_bytes() > self._bounds.size_bytes:
+            gone = self._delete_oldest("", ())
+            self.dropped["size"] += gone
+            at_least -= gone
+            if not gone:
+                return
+
+    def _delete_oldest(self, which: str, values: tuple[float, ...]) -> int:
+        return self._database.execute(
+            "DELETE FROM frames WHERE number IN"  # noqa: S608 - two fixed texts
+            f" (SELECT number FROM frames ORDER BY number LIMIT {DROP_ROWS}) {which}",
+            values,
+        ).rowcount
+
+    def _kept(
+        self, number: int, at: float, schema_id: int, row: bytes, tables: bytes | None
+    ) -> Kept | None:
+        """A row as a frame, none where it is damaged."""
+        schema = self._schemas.get(schema_id)
+        values = array("d")
+        try:
+            values.frombytes(zlib.decompress(row))
+            tables = None if tables is None else zlib.decompress(tables)
+        except (zlib.error, ValueError):
+            return None
+        if schema is None or len(values) != len(schema):
+            return None
+        return Kept(number, at, schema, values, tables)
+
+    def _drop_damaged(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        self.dropped["damage"] += len(numbers)
+        self.notes.append(f"{len(numbers)} frames in the spool were damaged and are lost")
+        with contextlib.suppress(sqlite3.Error):
+            self._database.executemany(
+                "DELETE FROM frames WHERE number = ?", [(number,) for number in numbers]
+            )
+
+    def _mend(self, error: sqlite3.Error) -> None:
+        """Do what may let the next try succeed."""
+        if _is_damage(error):
+            self._begin_anew(error)
+        elif isinstance(error, sqlite3.ProgrammingError):
+            self._database = self._connected(self._folder / FILE)  # none could be opened before
+        else:
+            self._make_room(at_least=DROP_ROWS)
+
+    def _rolled_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+    def _begin_anew(self, error: sqlite3.Error) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._database.close()
+        self._put_aside(error)
+        self._database = self._connected(self._folder / FILE)
+
+    def _put_aside(self, error: sqlite3.Error) -> None:
+        """Move the damaged file away; one is kept for whoever wants to look, no more."""
+        for older in self._folder.glob(f"{FILE}.damaged*"):
+            with contextlib.suppress(OSError):
+                older.unlink()
+        aside = f"{FILE}.damaged-{int(time.time())}"
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / f"{FILE}{ending}").rename(self._folder / f"{aside}{ending}")
+        self.notes.append(f"the spool was damaged ({error}); it is put aside as {aside}")
+
+    def _pragma(self, name: str) -> int:
+        found: int = self._database.execute(f"PRAGMA {name}").fetchone()[0]
+        return found
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _unpacked_schema(keys: bytes, digest: str) -> Schema | None:
+    try:
+        schema = Schema(tuple(zlib.decompress(keys).decode().split("\n")))
+    except (zlib.error, UnicodeDecodeError):
+        return None
+    return schema if schema.digest == digest else None
+
+
+def _locked(folder: Path) -> int:
+    """The lock of a folder, which is made where it is missing.  Raises `StartError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        detail = f"the spool {folder} cannot be used: {error.strerror}; see --spool"
+        raise StartError(detail, code="spool") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        detail = f"another agent uses the spool {folder}; give this one another by --spool"
+        raise StartError(detail, code="spool_in_use") from None
+    return lock
+
+
+def _identity(folder: Path) -> str:
+    """The lasting identity, made at the first start; it outlives a damaged spool."""
+    path = folder / IDENTITY_FILE
+    try:
+        found = path.read_text(encoding="ascii", errors="replace").strip()
+        if len(found) == 32 and set(found) <= set("0123456789abcdef"):
+            return found
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        detail = f"{path} cannot be read: {error.strerror}"
+        raise StartError(detail, code="spool") from None
+    made = secrets.token_hex(16)
+    write_private(path, made + "\n")
+    return made
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put a small file in place as one step, for its owner alone, and durable on return."""
+    new = path.with_name(path.name + ".new")
+    try:
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, path)  # noqa: PTH105 - as one step
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StartError(f"{path} cannot be written: {error.strerror}", code="spool") from None
