@@ -2,10 +2,10 @@
 # Installs the agent of Awoooi Monitor from the server that this file came from, and from
 # nowhere else.  POSIX sh; the host needs Python >= 3.11 with its standard library, no more.
 #
-#   enrol TOKEN [--name HOST] [--batch 10s]   install, hand over the token, start
-#   enrol --token-file FILE …                 the same, with the token in a file
-#   upgrade                                   install this server's version, start again
-#   uninstall                                 stop, and remove all of it
+#   enrol TOKEN [--name HOST]     install, hand over the token, start
+#   enrol --token-file FILE …     the same, with the token in a file
+#   upgrade                       install this server's version, start again
+#   uninstall                     stop, and remove all of it
 #
 #   --prefix DIR   everything in one folder, as this user, started without systemd; what a user
 #                  who is not root gets anyway, in ~/.local/share/awoooi-monitor
@@ -156,7 +156,6 @@ write_settings() {
     said="--server $SERVER"
     if [ -n "$PIN" ]; then said="$said --pin $PIN"; fi
     if [ -n "$name" ]; then said="$said --name $name"; fi
-    if [ -n "$batch" ]; then said="$said --batch $batch"; fi
     printf '%s\n' '# Written by install.sh; your own settings go into agent.toml.' \
         "AGENT_ARGS=\"$said\"" >"$etc/agent.env"
     chmod 644 "$etc/agent.env"
@@ -239,14 +238,13 @@ END
 }
 
 read_options() {
-    prefix='' name='' batch='' token='' no_start=''
+    prefix='' name='' token='' no_start=''
     while [ $# -gt 0 ]; do
         case $1 in
-            --name | --batch | --prefix | --token-file)
+            --name | --prefix | --token-file)
                 [ $# -gt 1 ] || fail "$1 wants a value"
                 case $1 in
                     --name) name=$2 ;;
-                    --batch) batch=$2 ;;
                     --prefix) prefix=$2 ;;
                     --token-file) token=$(cat -- "$2") || fail "cannot read the token file $2" ;;
                 esac
@@ -259,7 +257,7 @@ read_options() {
         shift
     done
     case $name in *[!A-Za-z0-9._-]*) fail "a host's name has letters, digits and . _ - only" ;; esac
-    case $batch in *[!A-Za-z0-9.]*) fail "--batch is a duration such as 10s" ;; esac
+    case $prefix in *["'\\"]*) fail "--prefix is a folder without quotes in its name" ;; esac
     case $token in *[!A-Za-z0-9_]*) fail "what was given is no token" ;; esac
 }
 

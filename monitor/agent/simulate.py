@@ -29,10 +29,8 @@ from monitor.agent.encoding import PROTOCOL
 from monitor.agent.link import Cut, Link, NoWebSocket, Refused
 from monitor.agent.simulated import FAULTS, SimulatedHost
 from monitor.agent.websocket import WebSocket
+from monitor.errors import ConfigError
 from monitor.model import Schema
-
-MOST_HOSTS = 20_000
-"""More would want more sockets than a process may have, and more than one processor."""
 
 TABLE_SECONDS = 5.0
 """How often a host says its processes."""
@@ -381,11 +379,12 @@ class Simulation:
 def run(link: Link, count: int, faults: str = "", interval_seconds: float = 1.0) -> int:
     """Simulate `count` hosts until Ctrl-C or SIGTERM; the exit status.
 
-    Raises `ValueError`, with a sentence for the operator, where that cannot be meant.
+    Raises `ConfigError` where that cannot be meant, or is more than this process may open.
     """
-    if not 1 <= count <= MOST_HOSTS:
-        raise ValueError(f"--simulate: expected a number of hosts, 1 to {MOST_HOSTS}")
-    wanted = parse_faults(faults, count) if faults else {}
+    try:
+        wanted = parse_faults(faults, count) if faults else {}
+    except ValueError as error:
+        raise ConfigError([f"--faults: {error}"]) from None
     _allow_sockets(count)
     asyncio.run(_run(link, hosts(count, wanted, time.time()), interval_seconds))
     return 0
@@ -411,11 +410,11 @@ async def _run(link: Link, fleet: Sequence[SimulatedHost], interval_seconds: flo
 
 
 def _allow_sockets(count: int) -> None:
-    """Raise our limit of descriptors as far as needed and allowed.  Raises `ValueError`."""
+    """Raise our limit of descriptors as far as needed and allowed.  Raises `ConfigError`."""
     needed = count + DESCRIPTORS_BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ValueError(f"{count} hosts need {needed} descriptors, and {hard} are allowed")
+        raise ConfigError([f"{count} hosts need {needed} descriptors, and {hard} are allowed"])
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 

@@ -14,12 +14,13 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from monitor.agent.link import Link
 from monitor.agent.place import Place
-from monitor.agent.simulate import MOST_HOSTS, Sender, Shape, Simulation, hosts, parse_faults, run
+from monitor.agent.simulate import Sender, Shape, Simulation, hosts, parse_faults, run
 from monitor.agent.simulated import FAULTS, SKEW_SECONDS, SimulatedHost
 from monitor.agent.simulated_roles import ROLES, busyness
 from monitor.agent.trust import Trust
 from monitor.core import catalog
 from monitor.core.catalog import Kind
+from monitor.errors import ConfigError
 from monitor.ingest.names import key as require_key
 
 MONDAY = 1_795_392_000.0
@@ -122,9 +123,8 @@ def test_what_is_no_fault_is_told(text: str) -> None:
 def test_numbers_that_cannot_be_meant_are_told() -> None:
     place = Place.parse("http://127.0.0.1:1")
     link = Link(place, Trust(place), lambda: None)
-    for count in (0, MOST_HOSTS + 1):
-        with pytest.raises(ValueError, match="number of hosts"):
-            run(link, count)
+    with pytest.raises(ConfigError, match="--faults: faults are some of"):
+        run(link, 3, "floods")
     with pytest.raises(ValueError, match="more are to have faults"):
         parse_faults("disk=2,cpu=2", 3)
 
