@@ -44,6 +44,9 @@ DEFLATE_LEVEL = 1
 NOT_DESCRIBED = "Not in the catalog: as it was received."
 """The help of what the catalog does not know."""
 
+PARTS = ("_count", "_sum", "_bucket")
+"""Endings that readers take for parts of a histogram; such a gauge is left without a type."""
+
 Hosts = Sequence[tuple[str, Schema]]
 Place = tuple[str, str]
 """A family's name, and what stands in a line between the host's name and the value."""
@@ -180,7 +183,7 @@ def _text(
         bases.add(base)
         known = CATALOG.get(catalog_name(name) or "")
         kind: exposition.Kind = "unknown"
-        if known is not None:
+        if known is not None and not name.endswith(PARTS):
             kind = "counter" if known.kind is Kind.COUNTER else "gauge"
         written = _lines(lines, values)
         first = next(written, "")

@@ -144,6 +144,12 @@ def test_new_series_and_new_values_are_seen_by_the_next_scrape() -> None:
     assert 'x{host="web-2"} 5.0\n' in text
 
 
+def test_a_gauge_is_not_taken_for_a_part_of_a_histogram() -> None:
+    state = LiveState()
+    fed(state, "web-1", {"system.users.count": 2.0})
+    assert "# TYPE system_users_count untyped\n" in written(state)
+
+
 def test_labels_that_are_reserved_are_renamed() -> None:
     state = LiveState()
     fed(state, "web-1", {"x": 1.0}).labels = {"__name__": "a", "host": "b"}
