@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -287,7 +287,7 @@ class Application:
             self._pipeline,
             registry,
             events,
-            self._forget_history,
+            store.forget,
             host,
             time.time,
             settings.hosts,
@@ -351,7 +351,8 @@ class Application:
             assets=assets.load(),
             connections=self._connections,
             door=self._door,
-            objects=Objects(state, self._office),
+            objects=Objects(state, self._office, self._fleet),
+            fleet=self._fleet,
             clock=time.time,
             ready=self._is_ready,
             host=host,
@@ -395,9 +396,6 @@ class Application:
         if reason is None and self._history_fault:
             self._log.info("the history takes frames again")
         self._history_fault = reason is not None
-
-    async def _forget_history(self, host: str) -> None:
-        raise Unavailable(f"the history of {host} cannot be removed yet")
 
     async def _tick(self) -> None:
         """Judge what time has done; a log that cannot be written now is tried again."""

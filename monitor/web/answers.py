@@ -8,20 +8,11 @@ import msgspec
 
 
 class HostSummary(msgspec.Struct, frozen=True):
-    """A host as lists show it; `since` is when it got its status, `at` its newest frame's."""
+    """A host as lists show it; `since` is when it got its status, `at` its newest frame's.
 
-    host: str
-    status: str
-    since: float
-    at: float
-    labels: dict[str, str]
-
-
-class HostDetail(msgspec.Struct, frozen=True):
-    """A host with the current value of everything; counters as rates per second.
-
-    A value that has not come for some of its own periods is not current: `late` has its age in
-    seconds instead.
+    `version` is its agent's, `skew_seconds` how far its clock is behind the server's, where they
+    are known; `sources` are those who send its values; an ephemeral host retires where another
+    goes down.
     """
 
     host: str
@@ -29,8 +20,45 @@ class HostDetail(msgspec.Struct, frozen=True):
     since: float
     at: float
     labels: dict[str, str]
+    version: str | None
+    skew_seconds: float | None
+    sources: list[str]
+    ephemeral: bool
+
+
+class HostDetail(HostSummary, frozen=True):
+    """A host with the current value of everything; counters as rates per second.
+
+    A value that has not come for some of its own periods is not current: `late` has its age in
+    seconds instead.  `info` is what its agent says of itself and its machine.
+    """
+
+    info: dict[str, str]
     metrics: dict[str, float]
     late: dict[str, float]
+
+
+class HostAction(msgspec.Struct, frozen=True):
+    """What was done with a host: ``retire``, ``adopt`` or ``delete``."""
+
+    host: str
+    done: str
+
+
+class RefusedSender(msgspec.Struct, frozen=True):
+    """Somebody who was turned away lately: as which host, why, how often, from where.
+
+    `since` and `last` are unix seconds; `version` is the agent's, where it said so.
+    """
+
+    host: str
+    code: str
+    detail: str
+    since: float
+    last: float
+    count: int
+    address: str
+    version: str | None
 
 
 class SeriesInfo(msgspec.Struct, frozen=True):

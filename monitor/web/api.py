@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from monitor.core.access import Policy, Right
 from monitor.core.catalog import metric
 from monitor.core.state import HostState
 from monitor.errors import NotFound, Unavailable
+from monitor.fleet.fleet import Refusal
 from monitor.model import Cell, SeriesKey
 from monitor.web.answers import (
     Enrolled,
@@ -19,23 +21,27 @@ from monitor.web.answers import (
     GoodbyePush,
     Health,
     History,
+    HostAction,
     HostDetail,
     HostSummary,
     Marker,
     NumberedPush,
     ProcessTable,
     PushAnswer,
+    RefusedSender,
     SeriesInfo,
     SimplePush,
 )
 from monitor.web.asked import PARAMETERS, RANGE
 from monitor.web.enrolment import Enrolments
 from monitor.web.history import Histories
+from monitor.web.hostactions import HostActions
 from monitor.web.metricspage import METRICS_PARAMETERS, MetricsPage
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.query import Query
 from monitor.web.routes import asking
 from monitor.web.services import Services
+from monitor.web.sources import source_name
 from monitor.web.turns import Turns
 
 _encoder = msgspec.json.Encoder()
@@ -53,6 +59,7 @@ class Api:
         self._services = services
         self._metrics = MetricsPage(services)
         self._histories = Histories(services, Turns(services.load))
+        self._actions = HostActions(services)
         self.operations = self._table()
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 
@@ -105,6 +112,48 @@ class Api:
                 HostDetail,
                 (host,),
                 (404,),
+                policy=Policy.READ,
+            ),
+            Operation(
+                "POST",
+                "/api/v1/hosts/<host>/retire",
+                "retire_host",
+                "Wait for a host no more, until it sends again",
+                self._actions.retire,
+                HostAction,
+                (host,),
+                (400, 404, 409, 503),
+                policy=Policy.OPERATE,
+            ),
+            Operation(
+                "POST",
+                "/api/v1/hosts/<host>/adopt",
+                "adopt_host",
+                "Accept the machine that was turned away under a host's name",
+                self._actions.adopt,
+                HostAction,
+                (host,),
+                (400, 404, 409, 503),
+                policy=Policy.ADMIN,
+            ),
+            Operation(
+                "DELETE",
+                "/api/v1/hosts/<host>",
+                "delete_host",
+                "Forget a host with all of its history",
+                self._actions.delete,
+                HostAction,
+                (host,),
+                (400, 404, 409, 503),
+                policy=Policy.ADMIN,
+            ),
+            Operation(
+                "GET",
+                "/api/v1/fleet/refused",
+                "refused",
+                "Who was turned away lately, the latest first",
+                self.refused,
+                list[RefusedSender],
                 policy=Policy.READ,
             ),
             Operation(
@@ -234,7 +283,15 @@ class Api:
         Query(request.args, ())
         found = self._found(host)
         summary = msgspec.structs.asdict(_summary(found))
-        return answer(HostDetail(**summary, metrics=found.metrics(), late=found.late()))
+        shown = HostDetail(
+            **summary, info=dict(found.info), metrics=found.metrics(), late=found.late()
+        )
+        return answer(shown)
+
+    async def refused(self) -> Response:
+        """Who was turned away lately."""
+        Query(request.args, ())
+        return answer([_refused(each) for each in self._services.objects.refusals(asking())])
 
     async def series(self, host: str) -> Response:
         """Every series of a host."""
@@ -262,8 +319,31 @@ def _version() -> str | None:
 
 
 def _summary(host: HostState) -> HostSummary:
-    status = host.status.value if host.status else "up"
-    return HostSummary(host.name, status, host.since or host.seen_at, host.at, host.labels)
+    skew = host.skew_seconds
+    return HostSummary(
+        host=host.name,
+        status=host.status.value if host.status else "up",
+        since=host.since or host.seen_at,
+        at=host.at,
+        labels=host.labels,
+        version=host.info.get("version"),
+        skew_seconds=round(skew, 3) if math.isfinite(skew) else None,
+        sources=[source_name(name) for name, lane in host.lanes.items() if lane.heard_at],
+        ephemeral=host.is_ephemeral,
+    )
+
+
+def _refused(found: Refusal) -> RefusedSender:
+    return RefusedSender(
+        host=found.host,
+        code=found.code,
+        detail=found.detail,
+        since=found.since,
+        last=found.last,
+        count=found.count,
+        address=found.address,
+        version=found.info.get("version"),
+    )
 
 
 def _described(key: str) -> SeriesInfo:

@@ -31,6 +31,7 @@ from monitor.web.endpoint import StreamEndpoint
 from monitor.web.eventspage import Events
 from monitor.web.forms import FORM
 from monitor.web.forwarded import Proxies
+from monitor.web.hostactions import HostActions
 from monitor.web.installing import Installing
 from monitor.web.login import Login
 from monitor.web.pages import Pages
@@ -77,6 +78,7 @@ def routed(services: Services) -> Routed:
         Login(services, printer),
         Settings(services, printer, installing),
         installing,
+        HostActions(services),
     )
     policies = _added(
         app, [*_routes(services), *(route for room in rooms for route in room.routes)]

@@ -30,6 +30,9 @@ _EXACT_BELOW = 10_000
 _HIGHEST_TOP = 1e300
 """An axis ends here, so that its arithmetic stays finite."""
 
+_QUANTA = (Decimal(1), Decimal("0.1"), Decimal("0.01"))
+"""The last digit of a number with none, one or two decimals."""
+
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 """Tops of axes, times a power of ten, that people can halve in their heads."""
 
@@ -180,4 +183,4 @@ def _seconds(size: float) -> Written:
 
 def _fixed(size: float, decimals: int) -> str:
     """Exactly so many decimals, halves up on the exact value, as JavaScript's toFixed."""
-    return str(Decimal(size).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+    return str(Decimal(size).quantize(_QUANTA[decimals], ROUND_HALF_UP))

@@ -24,6 +24,7 @@ from monitor.web.hosttables import (
     interfaces,
 )
 from monitor.web.rangebar import RangeBar, plain_bar
+from monitor.web.sources import Sender, sender, skew_words
 from monitor.web.tables import LiveTable, SnapshotTable, snapshot_table, words
 from monitor.web.views import MOST_LABELS, Reader, Status, Value, natural, status_of
 
@@ -86,6 +87,7 @@ class HostPage:
     """What could not be read, by the collector's name."""
     bar: RangeBar
     """The range of the charts, and the ways to others."""
+    sender: Sender
 
 
 def host_page(
@@ -95,11 +97,14 @@ def host_page(
     sort: str,
     bar: RangeBar | None = None,
     then: Snapshot | None = None,
+    own_host: str = "",
+    agent: str | None = None,
 ) -> HostPage:
     """The page of a host at an instant; `sort` is how its processes are asked for.
 
     Without `bar` its charts are live.  `then` are the processes of the instant that the bar
-    names; where it names one and there are none, the page has none.
+    names; where it names one and there are none, the page has none.  `own_host` is the host that
+    the server runs on, `agent` the id of this one's agent.
     """
     reader = Reader(host, now)
     tables = host.snapshots
@@ -113,7 +118,7 @@ def host_page(
         seen=duration(reader.silent),
         facts=tuple(_facts(system)),
         labels=tuple(sorted(host.labels.items()))[:MOST_LABELS],
-        notices=tuple(_notices(reader)),
+        notices=tuple(_notices(reader, own_host)),
         uptime=reader.value("system.uptime"),
         period=host.period_seconds,
         tiles=tuple(_tiles(reader)),
@@ -134,6 +139,7 @@ def host_page(
         collectors=snapshot_table(tables.get("collectors"), COLLECTORS),
         notes=_notes(_rows(host, "collectors")),
         bar=bar,
+        sender=sender(host, now, own_host, agent),
     )
 
 
@@ -154,7 +160,7 @@ def _facts(system: Row) -> list[tuple[str, str]]:
     return [(label, found) for name, label in wanted if (found := words(system.get(name)))]
 
 
-def _notices(reader: Reader) -> list[tuple[str, str]]:
+def _notices(reader: Reader, own_host: str) -> list[tuple[str, str]]:
     """What the host itself reports as out of order: a class for its shape, and words."""
     found = [
         ("warn", f"RAID {device} is degraded")
@@ -166,6 +172,9 @@ def _notices(reader: Reader) -> list[tuple[str, str]]:
         for row in _rows(reader.host, "collectors")
         if row.get("status") in _FAULTS
     ][:MOST_FAULTS]
+    skew = skew_words(reader.host.skew_seconds)
+    if skew and reader.host.name != own_host:
+        found.append(("warn", f"Its {skew}"))
     if reader.raw("system.clock.synchronized") < 0.5:
         found.append(("info", "The clock is not synchronised"))
     if reader.raw("system.reboot_required") >= 0.5:

@@ -11,14 +11,16 @@ from monitor.access.records import Account, Session, Token
 from monitor.core.access import Caller, Right
 from monitor.core.state import HostState, LiveState
 from monitor.errors import InputError, NotFound, excerpt
+from monitor.fleet.fleet import Fleet, Refusal
 
 
 class Objects:
     """What callers may see of the live state and of the office's records."""
 
-    def __init__(self, state: LiveState, office: Office) -> None:
+    def __init__(self, state: LiveState, office: Office, fleet: Fleet) -> None:
         self._state = state
         self._office = office
+        self._fleet = fleet
 
     def host(self, caller: Caller, name: str) -> HostState:
         """A host in an address.  Raises `NotFound`."""
@@ -40,6 +42,10 @@ class Objects:
         if caller.view.sees_all_hosts:
             return list(known)
         return [host for host in known if caller.sees(host.name)]
+
+    def refusals(self, caller: Caller) -> list[Refusal]:
+        """Who was turned away lately of the hosts that are seen, the latest first."""
+        return [each for each in reversed(self._fleet.refusals) if caller.sees(each.host)]
 
     def session(self, caller: Caller, id_: str) -> Session:
         """A session: one's own, or any for an administrator.  Raises `NotFound`."""

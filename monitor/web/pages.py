@@ -20,9 +20,12 @@ from monitor.core.access import Policy
 from monitor.core.events import position_text
 from monitor.core.series import Floats
 from monitor.core.state import HostState
+from monitor.fleet.fleet import Refusal
+from monitor.model import HostStatus
 from monitor.ports import StoreWarning
 from monitor.web import charts
 from monitor.web.chartplan import plans
+from monitor.web.fleetview import Fleet, fleet
 from monitor.web.hosthistory import Past, past, remembered
 from monitor.web.hostview import HostPage, host_page
 from monitor.web.printing import Printer, Visitor, answered
@@ -34,7 +37,7 @@ from monitor.web.routes import Route, asking
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
 from monitor.web.turns import Turns
-from monitor.web.views import HISTORY_SECONDS, Fleet, Reader, fleet, frozen
+from monitor.web.views import HISTORY_SECONDS, Reader, frozen
 
 SPARK_POINTS = 60
 """Buckets in a sparkline: 10 s each."""
@@ -82,7 +85,8 @@ class Pages:
         hosts = [frozen(host) for host in seen]
         as_text = wants_text(dict(request.headers))
         sparks = {} if as_text else await self._sparks(hosts, around.now)
-        body = await asyncio.to_thread(self._fleet_body, hosts, sparks, around, as_text)
+        refusals = self._services.objects.refusals(asking())
+        body = await asyncio.to_thread(self._fleet_body, hosts, sparks, refusals, around, as_text)
         return answered(body, as_text=as_text)
 
     async def host(self, name: str) -> Response:
@@ -123,7 +127,8 @@ class Pages:
         return remembered(host, await self._services.store.series(host.name))
 
     async def _sparks(self, hosts: list[HostState], now: float) -> dict[str, Floats]:
-        series = [(host.name, SPARK_KEY) for host in hosts[:MOST_SPARKS]]
+        there = [host for host in hosts if host.status is not HostStatus.RETIRED]
+        series = [(host.name, SPARK_KEY) for host in there[:MOST_SPARKS]]
         start = now - HISTORY_SECONDS
         cut = await self._services.store.range(series, start, now, SPARK_POINTS + 1)
         return {found.host: found.average[-SPARK_POINTS:] for found in cut.series}
@@ -134,10 +139,11 @@ class Pages:
         self,
         hosts: list[HostState],
         sparks: Mapping[str, Floats],
+        refusals: list[Refusal],
         around: Around,
         as_text: bool,
     ) -> str:
-        view = fleet(hosts, sparks, around.now)
+        view = fleet(hosts, sparks, around.now, refusals, self._services.host)
         if as_text:
             return fleet_text(view)
         return self._render("fleet.html", view, around)
@@ -161,7 +167,8 @@ class Pages:
             bar = range_bar(
                 host.name, wanted, cut, chosen, first=found.first, markers=found.markers
             )
-        view = host_page(host, drawings, cut.now, sort, bar, found.processes)
+        own, agent = self._services.host, self._services.fleet.agent_of(host.name)
+        view = host_page(host, drawings, cut.now, sort, bar, found.processes, own, agent)
         if as_text:
             return host_text(view)
         return self._render("host.html", view, around)

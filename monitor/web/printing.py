@@ -67,6 +67,7 @@ class Visitor:
     reads: bool
     has_account: bool
     """Whether settings are for them: a person, or whoever connects to an open server."""
+    operates: bool
     is_admin: bool
     is_open: bool
     form_token: str
@@ -91,6 +92,7 @@ class Printer:
             is_person=caller.is_person,
             reads=Right.READ in caller.rights,
             has_account=Right.ACCOUNT in caller.rights,
+            operates=Right.OPERATE in caller.rights,
             is_admin=Right.ADMIN in caller.rights,
             is_open=self._door.is_open,
             form_token=self._door.form_token(caller),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.core.load import Load
 from monitor.core.state import LiveState
+from monitor.fleet.fleet import Fleet
 from monitor.forward.forwards import ForwardStatus
 from monitor.ingest.intake import ENDLESS_BYTES, Intake
 from monitor.ports import EventLog, SeriesStore, StoreWarning
@@ -36,6 +37,7 @@ class Services:
     connections: Connections
     door: Door
     objects: Objects
+    fleet: Fleet
     clock: Callable[[], float]
     """Unix seconds."""
     ready: Callable[[], bool]

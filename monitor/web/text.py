@@ -9,9 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from monitor.web.fleetview import Fleet
 from monitor.web.hostview import HostPage, Named, Tile
 from monitor.web.tables import LiveTable, SnapshotTable
-from monitor.web.views import Fleet, Value
+from monitor.web.views import Value
 
 MOST_COLUMNS = 100
 """Characters in a line."""

@@ -2,7 +2,7 @@
 
 Values in, values out: no request, no template, no clock of its own.  A value carries its KEY
 and style, so that the page keeps it live, and its age, so that a late one says so.  This file
-has what all pages share, and the fleet page; the host page is in `hostview`.
+has what all pages share; the fleet page is in `fleetview`, the host page in `hostview`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from monitor.core.catalog import metric
 from monitor.core.headline import HEADLINE_KEYS, headline
-from monitor.core.series import Floats
 from monitor.core.state import UNKNOWN_PERIOD_SECONDS, HostState, is_late
-from monitor.model import HostStatus, SeriesKey, key
+from monitor.model import HostStatus, SeriesKey
 from monitor.web.format import Written, duration, written
 
 HISTORY_SECONDS = 600.0
@@ -86,63 +82,6 @@ class Status:
     since_text: str
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRow:
-    """One host on the fleet page; `values` are in the order of `FLEET_COLUMNS`."""
-
-    name: str
-    status: Status
-    values: tuple[Value, ...]
-    spark: Spark
-
-
-@dataclass(frozen=True, slots=True)
-class Spark:
-    """A small line of ratios: its SVG path, and the numbers it was drawn from."""
-
-    path: str = ""
-    points: str = ""
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The fleet page."""
-
-    rows: tuple[FleetRow, ...]
-    counts: Mapping[str, int]
-    columns: tuple[FleetColumn, ...]
-    blank: tuple[Value, ...]
-    """The values of a row that has none yet: what a new host's row is cloned from."""
-
-
-@dataclass(frozen=True, slots=True)
-class FleetColumn:
-    """A column of the fleet page: `label` for people, `short` for text pages."""
-
-    label: str
-    short: str
-    key: str
-    narrow: bool = False
-    """Whether it stays where the page is narrow."""
-
-
-WORST_PRESSURE = "worst of system.linux.pressure"
-"""Not a KEY: the highest of the three pressures, which the page works out in both languages."""
-
-FLEET_COLUMNS = (
-    FleetColumn("CPU", "CPU", "system.cpu.utilization", narrow=True),
-    FleetColumn("Memory", "MEM", "system.memory.utilization", narrow=True),
-    FleetColumn("Fullest disk", "DISK", "system.filesystem.utilization", narrow=True),
-    FleetColumn("Load", "LOAD", "system.cpu.load_average.1m"),
-    FleetColumn("Pressure", "PRES", WORST_PRESSURE),
-    FleetColumn("Net in", "NET IN", key("system.network.io", direction="receive")),
-    FleetColumn("Net out", "NET OUT", key("system.network.io", direction="transmit")),
-    FleetColumn("Uptime", "UPTIME", "system.uptime"),
-)
-"""What the fleet page shows of each host, besides its status and name."""
-
-
 def frozen(host: HostState) -> HostState:
     """A copy of a host's state that nobody changes, for work in another thread.
 
@@ -189,7 +128,8 @@ class Reader:
             return shown(text, style, math.nan)
         observed = float(self.host.observed_at[column])
         age = self.silent + max(0.0, self.host.at - observed) if observed == observed else 0.0  # noqa: PLR0124 - NaN
-        period = float(np.nan_to_num(self.host.periods[column]))
+        period = float(self.host.periods[column])
+        period = period if math.isfinite(period) else 0.0
         return shown(text, style, float(self.host.shown[column]), age, period)
 
     def headlines(self) -> dict[str, Value]:
@@ -242,71 +182,3 @@ def status_of(host: HostState) -> Status:
         host.since,
         f"{written(host.since, 'instant').number} UTC" if host.since else "",
     )
-
-
-def worst_pressure(values: Mapping[str, Value], numbers: Mapping[str, float]) -> Value:
-    """The highest of the three pressures (some), as one value."""
-    texts = [key("system.linux.pressure", kind="some", resource=r) for r in ("cpu", "memory", "io")]
-    found = [text for text in texts if math.isfinite(numbers[text])]
-    if not found:
-        return shown(WORST_PRESSURE, "percent", math.nan)
-    worst = max(found, key=lambda text: numbers[text])
-    value = values[worst]
-    return shown(WORST_PRESSURE, "percent", numbers[worst], value.age, value.period)
-
-
-def _calm(host: HostState) -> int:
-    """A host's place before its name: what is in trouble stands first."""
-    return {HostStatus.DOWN: 0, HostStatus.STALE: 1}.get(host.status or HostStatus.UP, 2)
-
-
-def fleet(hosts: Sequence[HostState], sparks: Mapping[str, Floats], now: float) -> Fleet:
-    """The fleet page of these hosts, by name.
-
-    `sparks` has each host's processor use over the last ten minutes, oldest first.
-    """
-    ordered = sorted(hosts, key=lambda host: (_calm(host), natural(host.name)))
-    rows = tuple(_row(host, sparks.get(host.name), now) for host in ordered)
-    counts = dict.fromkeys(STATUS_WORDS.values(), 0)
-    for row in rows:
-        counts[row.status.word] += 1
-    blank = tuple(
-        shown(c.key, style_of(c.key) if c.key != WORST_PRESSURE else "percent", math.nan)
-        for c in FLEET_COLUMNS
-    )
-    return Fleet(rows, counts, FLEET_COLUMNS, blank)
-
-
-def _row(host: HostState, spark: Floats | None, now: float) -> FleetRow:
-    values = Reader(host, now).headlines()
-    numbers = dict(zip(HEADLINE_KEYS, headline(host), strict=True))
-    values[WORST_PRESSURE] = worst_pressure(values, numbers)
-    return FleetRow(
-        host.name,
-        status_of(host),
-        tuple(values[column.key] for column in FLEET_COLUMNS),
-        Spark() if spark is None else spark_of(spark),
-    )
-
-
-def spark_of(ratios: Floats) -> Spark:
-    """A sparkline 60 wide and 16 high of ratios 0–1, one unit a point; gaps are gaps."""
-    path, points, pen = [], [], False
-    for x, ratio in enumerate(ratios.tolist()):
-        if not math.isfinite(ratio):
-            pen = False
-            points.append("")
-            continue
-        y = 15.5 - 15 * min(1.0, max(0.0, ratio))
-        path.append(f"{'L' if pen else 'M'}{x} {y:.1f}")
-        if not pen:
-            path.append("h.01")
-        points.append(f"{ratio:.3f}")
-        pen = True
-    seen = ratios[np.isfinite(ratios)]
-    label = (
-        f"from {written(seen.min(), 'percent')} to {written(seen.max(), 'percent')}"
-        if len(seen)
-        else "no data"
-    )
-    return Spark("".join(path), ",".join(points), f"CPU over ten minutes: {label}")

@@ -56,6 +56,10 @@ export class FleetPage {
 
   /** A row for a host that was not there when the page was made. @param {string} host */
   add(host) {
+    // One that had retired is back.
+    for (const row of document.querySelectorAll("[data-retired] tr[data-host]")) {
+      if (row instanceof HTMLElement && row.dataset.host === host) row.remove();
+    }
     const template = this.box?.querySelector("template");
     if (!this.body || !template || this.names.size >= MOST_HOSTS) return;
     const row = cloneRow(template);
@@ -79,7 +83,7 @@ export class FleetPage {
   onStatus() {
     for (const count of document.querySelectorAll("[data-count]")) {
       const word = count.getAttribute("data-count") ?? "";
-      const found = this.body?.querySelectorAll(`.status.is-${word}`).length ?? 0;
+      const found = document.querySelectorAll(`tbody .status.is-${word}`).length;
       count.textContent = String(found);
     }
   }

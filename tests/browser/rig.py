@@ -53,7 +53,7 @@ class Rig:
         registry = MemoryRegistry()
         self.office = Office(registry, self.log, time.time, cheap)
         self.fleet = Fleet(
-            self.state, self.pipeline, registry, self.log, self._forget, host, time.time
+            self.state, self.pipeline, registry, self.log, self.store.forget, host, time.time
         )
         self.door = Door(self.office, self.hub, time.time)
         load = Load(2**62)
@@ -76,9 +76,6 @@ class Rig:
         self.url = ""
         self._schemas: dict[tuple[str, ...], Schema] = {}
         self._ending = asyncio.Event()
-
-    async def _forget(self, host: str) -> None:
-        """There is nothing to forget."""
 
     def know(self, *hosts: str) -> None:
         """Hosts that are up already, so that nothing is logged of their first frames."""

@@ -41,6 +41,7 @@ READERS = PEOPLE | {"api read", "api operate", "api admin", "api team", "open"}
 SCRAPERS = READERS | {"api metrics"}
 OWN = PEOPLE | {"open"}
 ADMINS = frozenset({"admin", "api admin", "open"})
+OPERATORS = ADMINS | {"operator", "api operate"}
 PUSHERS = frozenset({"agent", "ingest", "open"})
 ENROLLERS = frozenset({"enroll"})
 KNOWN = SCRAPERS | PUSHERS | ENROLLERS
@@ -83,6 +84,15 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/api/v1/openapi.json"): Expected(READERS, "/api/v1/openapi.json"),
     ("GET", "/api/v1/hosts"): Expected(READERS, "/api/v1/hosts"),
     ("GET", "/api/v1/hosts/<host>"): Expected(READERS, "/api/v1/hosts/web-1"),
+    ("DELETE", "/api/v1/hosts/<host>"): Expected(ADMINS, "/api/v1/hosts/nobody", 404),
+    ("POST", "/api/v1/hosts/<host>/retire"): Expected(
+        OPERATORS, "/api/v1/hosts/nobody/retire", 404
+    ),
+    ("POST", "/api/v1/hosts/<host>/adopt"): Expected(ADMINS, "/api/v1/hosts/nobody/adopt", 404),
+    ("POST", "/hosts/<name>/retire"): Expected(OPERATORS, "/hosts/nobody/retire", 404),
+    ("POST", "/hosts/<name>/adopt"): Expected(ADMINS, "/hosts/nobody/adopt", 404),
+    ("POST", "/hosts/<name>/delete"): Expected(ADMINS, "/hosts/nobody/delete", 404),
+    ("GET", "/api/v1/fleet/refused"): Expected(READERS, "/api/v1/fleet/refused"),
     ("GET", "/api/v1/hosts/<host>/series"): Expected(READERS, "/api/v1/hosts/web-1/series"),
     ("GET", "/api/v1/hosts/<host>/processes"): Expected(READERS, "/api/v1/hosts/web-1/processes"),
     ("GET", "/api/v1/hosts/<host>/markers"): Expected(READERS, "/api/v1/hosts/web-1/markers"),
@@ -216,6 +226,8 @@ class Crawled:
             return await ask(method, expected.target, simple(a=1), content_type="application/json")
         if method == "POST":
             return await ask(method, expected.target, self.form(who, expected.body or {}))
+        if method == "DELETE":  # as a script does: no page of another site can send it unasked
+            return await ask(method, expected.target, content_type="application/json")
         return await ask(method, expected.target)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from monitor.core.state import HostState
 from monitor.model import Row, Snapshot, key
+from monitor.web.fleetview import fleet
 from monitor.web.hostview import host_page
 from monitor.web.text import MOST_COLUMNS, escaped, fleet_text, host_text, table
-from monitor.web.views import fleet
 from tests.web.test_views import make_host
 
 HOSTILE = "\x1b[2J\u202eevil\r\n\x9b31m" + "x" * 300

@@ -11,11 +11,12 @@ import pytest
 
 from monitor.core.state import HostState
 from monitor.model import Frame, HostStatus, Row, Schema, Snapshot, key
+from monitor.web.fleetview import fleet, spark_of
 from monitor.web.hosttables import PROCESSES
 from monitor.web.hostview import HostPage, host_page
 from monitor.web.pages import wants_text
 from monitor.web.tables import Field, ordered, snapshot_table
-from monitor.web.views import Reader, fleet, frozen, natural, spark_of
+from monitor.web.views import Reader, frozen, natural
 
 EVIL = "<img src=x onerror=alert(1)>"
 
