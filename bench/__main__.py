@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 
 from bench import collect, log, server
+from bench.agent import run as agent
 from bench.door import run as door
 from bench.store import run as store
 from bench.stream import run as stream
 
 BENCHES: dict[str, Callable[[], None]] = {
+    "agent": agent.main,
     "collect": collect.main,
     "door": door.main,
     "log": log.main,

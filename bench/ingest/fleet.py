@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.door.house import House, People, house
-from bench.ingest.ledger import Audit, audit
+from bench.ingest.ledger import Audit, audit, gone
 from bench.store.calling import Called
 from bench.stream.accounts import cpu
 
@@ -123,23 +123,9 @@ def pushed(over: str, hosts: int, seconds: float) -> Pushed:
         rss = before, server.peak_mib, server.rss_mib
         os.kill(server.pid, signal.SIGKILL)
         sender.call("close")
-        _gone(server.pid)
+        gone(server.pid)
         found = audit(server.data, path, 1 + round(WARM_SECONDS))
     return Pushed(over, hosts, seconds, idle, core, rss, saw, found)
-
-
-def _gone(pid: int) -> None:
-    """Wait until a process that was killed holds nothing any more."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        time.sleep(0.01)
-    raise RuntimeError("the server does not die")
 
 
 def climbed(hosts: int, seconds: float) -> list[Step]:

@@ -7,6 +7,9 @@ exactly one number, and all rows together must be as many as were sent.
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ import numpy as np
 
 from bench.door.house import host as named
 from bench.ingest.hosts import LEDGER
+from bench.recording import Floats
 from monitor.store.config import LONGEST_SECONDS, MOST_BYTES, RetentionConfig
 from monitor.store.sqlite import SqliteStore, open_store
 
@@ -54,12 +58,12 @@ async def _audit(data: Path, path: Path, others: int) -> Audit:
     try:
         found = np.zeros(sent.shape, bool)
         for number, instants in enumerate(at):
-            stored = await _ledger(store, named(number), instants)
+            stored = await ledger(store, named(number), float(instants[0]), len(instants))
             found[number] = stored == values[number]
         await store.settle()
     finally:
         await store.close()
-    rows = _rows(data, [named(number) for number in range(len(at))])
+    rows = stored_rows(data, [named(number) for number in range(len(at))])
     expected = others * len(at) + int(np.count_nonzero(sent & found))
     return Audit(
         int(sent.sum()),
@@ -70,23 +74,28 @@ async def _audit(data: Path, path: Path, others: int) -> Audit:
     )
 
 
-async def _ledger(store: SqliteStore, host: str, instants: Any) -> Any:
-    """The ledger's value at each of these instants, which are a second apart; NaN where none is."""
-    start = float(np.floor(instants[0]))
-    count = len(instants)
+async def ledger(store: SqliteStore, host: str, first: float, count: int) -> Floats:
+    """The ledger's value in each of so many seconds; NaN where there is none, or more than one."""
+    start = float(math.floor(first))
     found = await store.range([(host, LEDGER)], start, start + count, count, raw=True)
     if len(found.starts) != count or found.starts[0] != start:
         raise RuntimeError(f"{count} seconds came in {len(found.starts)} buckets")
     series = found.series[0]
-    return np.where(series.minimum == series.maximum, series.average, np.nan)
+    values: Floats = np.where(series.minimum == series.maximum, series.average, np.nan)
+    return values
 
 
-def _rows(data: Path, names: list[str]) -> int:
-    """Rows of these hosts in chunks of rows."""
+def stored_rows(data: Path, names: Sequence[str], end: float = math.inf) -> int:
+    """Rows of these hosts in chunks of rows that begin before an instant."""
     select = (
         "SELECT hosts.name, total(chunks.rows) FROM chunks JOIN hosts ON hosts.id = chunks.host"
-        " WHERE level = 0 GROUP BY hosts.name"
+        " WHERE level = 0 AND first < ? GROUP BY hosts.name"
     )
     with closing(apsw.Connection(str(data / "series.db"), flags=apsw.SQLITE_OPEN_READONLY)) as file:
-        rows = {str(name): int(count) for name, count in file.execute(select)}
+        rows = {str(name): int(count) for name, count in file.execute(select, (end,))}
     return sum(rows.get(name, 0) for name in names)
+
+
+def gone(pid: int) -> None:
+    """Wait until a child of this process has ended with all of its threads; it stays a child."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
