@@ -244,7 +244,13 @@ class Scraper:
         if lane is not self._lane or lane.generation != self._generation:
             self._lane, self._generation, self._columns = lane, lane.generation, {}
         columns = self._columns
-        refused = [text for text in texts if text not in columns]
+        present = np.isfinite(values).tolist()
+        # What never had a value is no series yet.
+        refused = [
+            text
+            for text, has_value in zip(texts, present, strict=True)
+            if has_value and text not in columns
+        ]
         for number, text in enumerate(refused, 1):
             try:
                 columns[text] = lane.column(text)
@@ -255,12 +261,9 @@ class Scraper:
         refused = [text for text in refused if text not in columns]
         if lane.generation != self._generation:  # the host was deleted meanwhile
             return await self._frame(at, texts, values)
-        if refused:
-            missing = set(refused)
-            kept = [number for number, text in enumerate(texts) if text not in missing]
-            texts, values = [texts[number] for number in kept], values[kept]
-        places = np.array([columns[text] for text in texts], np.intp)
-        return lane.frame(at, places, values, now), refused
+        kept = [number for number, text in enumerate(texts) if text in columns]
+        places = np.array([columns[texts[number]] for number in kept], np.intp)
+        return lane.frame(at, places, values[kept], now), refused
 
     def _snapshots(self, plan: Plan, at: float) -> list[Snapshot]:
         """Tables, where they are new or some time has passed."""

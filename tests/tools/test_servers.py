@@ -52,6 +52,7 @@ def test_a_machine_without_apt_gets_one_clear_line(checkout: Path, tmp_path: Pat
     assert (said.returncode, said.stdout) == (0, "")
     assert said.stderr == (
         "nginx cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
+        "node_exporter cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
     )
     assert not (checkout / ".cache").exists()
 
@@ -67,7 +68,11 @@ def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
     log = checkout / ".cache" / "servers.log"
     assert (said.returncode, said.stderr.splitlines()[1:]) == (
         0,
-        [f"nginx could not be fetched for tests and benches: {log} says why"],
+        [
+            f"nginx could not be fetched for tests and benches: {log} says why",
+            "fetching prometheus-node-exporter",
+            f"node_exporter could not be fetched for tests: {log} says why",
+        ],
     )
     assert "no such package" in log.read_text()
     assert [path.name for path in log.parent.iterdir()] == ["servers.log"]
@@ -105,13 +110,19 @@ def test_of_what_benches_want_each_that_is_missing_is_one_line(
         [
             "fetching nginx nginx-common libnginx-mod-nchan",
             f"nginx could not be fetched for tests and benches: {log} says why",
+            "fetching prometheus-node-exporter",
+            f"node_exporter could not be fetched for tests: {log} says why",
             "fetching victoria-metrics",
             f"VictoriaMetrics could not be fetched for benches: {log} says why",
             "fetching prometheus",
+            "fetching collectd-core",
+            f"collectd could not be fetched for benches: {log} says why",
+            "fetching netdata-core",
+            f"netdata could not be fetched for benches: {log} says why",
         ],
     )
     assert (checkout / ".cache" / "servers" / "prometheus" / "usr" / "bin" / "promtool").is_file()
-    assert "fetching prometheus" not in fetch(checkout, "bench", PATH=path).stderr
+    assert "fetching prometheus\n" not in fetch(checkout, "bench", PATH=path).stderr
 
 
 @pytest.mark.usefixtures("fetched")
