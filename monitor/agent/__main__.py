@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 
 from monitor.agent.arguments import parse
+from monitor.agent.slim import use_one_arena
 from monitor.errors import ConfigError, MonitorError
 
 EXIT_CANNOT_START = 1
@@ -46,6 +48,7 @@ def speak() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent with these arguments; the exit status."""
+    os.umask(0o077)
     found = parse(sys.argv[1:] if arguments is None else arguments)
     from monitor.agent.config import load  # noqa: PLC0415 - `--help` needs none of it
 
@@ -61,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return simulate.run(link, found.simulate, found.faults, settings.collect.interval)
         from monitor.agent.running import run  # noqa: PLC0415
 
+        use_one_arena()
         asyncio.run(run(settings))
     except ConfigError as error:
         for complaint in error.complaints:

@@ -6,14 +6,12 @@ their fields are read here by a few lines that know only what the agent's two se
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from monitor.agent.place import Place
 from monitor.agent.trust import parse_pin
@@ -22,8 +20,14 @@ from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.core import quantity
 from monitor.core.labels import few_labels, label_name, label_value
 from monitor.core.quantity import Between, Bytes, Check, Quantity, Seconds, shown
-from monitor.core.toml_lines import KeyPath, Outline, locate
 from monitor.errors import ConfigError, excerpt
+
+if TYPE_CHECKING:
+    from monitor.core.toml_lines import KeyPath
+    from monitor.core.toml_lines import Place as _Line
+
+Places: TypeAlias = "Mapping[KeyPath, _Line]"
+"""Where each key of the file stands."""
 
 FILE_BYTES = 1 << 20
 """The largest configuration; a long one has a thousandth of that."""
@@ -129,11 +133,11 @@ def load(path: Path | None, options: Mapping[str, tuple[str, object]]) -> Settin
     `ConfigError` with one line for each fault.
     """
     complaints: list[str] = []
-    table, outline = ({}, Outline({}, [])) if path is None else _read(path, complaints)
+    table, places = ({}, {}) if path is None else _read(path, complaints)
 
     def complain(at: KeyPath, sentence: str) -> None:
         option = options.get(str(at[1])) if at[0] == "agent" and len(at) > 1 else None
-        where = option[0] if option else _where(path, outline, at)
+        where = option[0] if option else _where(path, places, at)
         complaints.append(f"{where}: {sentence}")
 
     folders: dict[str, Path] = {}
@@ -163,9 +167,14 @@ def load(path: Path | None, options: Mapping[str, tuple[str, object]]) -> Settin
     return settings
 
 
-def _read(path: Path, complaints: list[str]) -> tuple[dict[str, Any], Outline]:
-    """The file's table and outline; both are empty where it cannot be used, which is said."""
-    nothing: tuple[dict[str, Any], Outline] = {}, Outline({}, [])
+def _read(path: Path, complaints: list[str]) -> tuple[dict[str, Any], Places]:
+    """The file's table and places; both are empty where it cannot be used, which is said."""
+    # Most agents have no file, and the reader of TOML is not small.
+    import tomllib  # noqa: PLC0415
+
+    from monitor.core.toml_lines import locate  # noqa: PLC0415
+
+    nothing: tuple[dict[str, Any], Places] = {}, {}
     try:
         with open(path, "rb") as file:
             content = file.read(FILE_BYTES + 1)
@@ -185,7 +194,7 @@ def _read(path: Path, complaints: list[str]) -> tuple[dict[str, Any], Outline]:
     if outline.faults:
         return nothing
     try:
-        return tomllib.loads(text), outline
+        return tomllib.loads(text), outline.places
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         complaints.append(f"{path}: {excerpt(str(error))}")
         return nothing
@@ -288,9 +297,9 @@ def _is_loopback(host: str) -> bool:
     return Place(is_secure=False, host=host, port=0).is_loopback
 
 
-def _where(path: Path | None, outline: Outline, at: KeyPath) -> str:
+def _where(path: Path | None, places: Places, at: KeyPath) -> str:
     for length in range(len(at), 0, -1):
-        if (place := outline.places.get(at[:length])) is not None:
+        if (place := places.get(at[:length])) is not None:
             return f"{path}:{place.line}:{place.column}"
     return str(path) if path is not None else "monitor agent"
 
@@ -300,5 +309,7 @@ def _quoted(name: str) -> str:
 
 
 def _guess(name: str, known: Any) -> str:
+    import difflib  # noqa: PLC0415 - only who errs needs it
+
     found = difflib.get_close_matches(name[:64], list(known), 1)
     return f"; did you mean {found[0]}?" if found else ""

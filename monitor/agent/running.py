@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import secrets
 import signal
@@ -22,6 +21,7 @@ from monitor.agent.encoding import Encoder, packed_tables
 from monitor.agent.link import Link, NoWebSocket
 from monitor.agent.place import Place
 from monitor.agent.sender import Sender
+from monitor.agent.slim import give_back
 from monitor.agent.spool import Spool
 from monitor.agent.spoolfile import Bounds, Kept, SpoolFile
 from monitor.agent.tokens import Tokens, read_token
@@ -40,6 +40,12 @@ POST_SECONDS = 300.0
 KEEP_SECONDS = 1.0
 """How long a frame waits for the disk before it is sent all the same: a disk that hangs holds no
 live data up."""
+
+SETTLED_SECONDS = 10.0
+"""After which everything that lasts has been made: connections, columns, tables."""
+
+TABLES_SECONDS = 5.0
+"""How often tables are sent; their rows cost more than all the numbers."""
 
 logger = logging.getLogger("monitor.agent")
 
@@ -72,7 +78,7 @@ class Agent:
             if self._push is not None:
                 tasks.append(asyncio.create_task(self._push.sender.run()))
             stopping = asyncio.create_task(stop.wait())
-            loop.call_later(5.0, _settle)
+            loop.call_later(SETTLED_SECONDS, give_back)
             await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
@@ -108,6 +114,7 @@ class _Push:
         self._tokens = Tokens(agent.token_file, folder, agent.name)
         self.spool = Spool(SpoolFile(folder, Bounds(agent.spool_size, agent.spool_age)))
         self._number = self.spool.last
+        self._tables_at = 0.0
         place = Place.parse(agent.server)
         trust = Trust(place, parse_pin(agent.pin) if agent.pin else None, agent.ca, folder)
         name = f"awoooi-monitor-agent/{__version__}"
@@ -137,7 +144,10 @@ class _Push:
     async def take(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Keep a frame, then send it."""
         self._number += 1
-        tables = packed_tables(snapshots)
+        tables = None
+        if not 0 <= frame.at - self._tables_at < TABLES_SECONDS - 0.5:
+            tables = packed_tables(snapshots)
+            self._tables_at = frame.at if tables is not None else self._tables_at
         kept = Kept(self._number, frame.at, frame.schema, frame.values, tables)
         keeping = asyncio.create_task(self.spool.keep(kept))
         self._keeping.add(keeping)
@@ -173,12 +183,6 @@ def link_of(config: AgentConfig) -> Link:
     token = read_token(config.token_file) if config.token_file is not None else None
     trust = Trust(place, parse_pin(config.pin) if config.pin else None, config.ca)
     return Link(place, trust, lambda: token)
-
-
-def _settle() -> None:
-    """What has been made by now stays: leave it out of every search for garbage."""
-    gc.collect()
-    gc.freeze()
 
 
 async def run(settings: Settings) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import sys
 import types
 from collections.abc import Iterator
+
+_M_ARENA_MAX = -8
+"""The option of glibc's mallopt(3) that says how many arenas there may be."""
 
 _METADATA = "importlib.metadata"
 
@@ -25,3 +30,22 @@ def without_metadata() -> Iterator[None]:
         yield
     finally:
         del sys.modules[_METADATA]
+
+
+def use_one_arena() -> None:
+    """Let all threads share one heap: each other one would keep what its thread has freed."""
+    _libc("mallopt", _M_ARENA_MAX, 1)
+
+
+def give_back() -> None:
+    """Give freed memory back to the system: what starting up took is not needed again."""
+    gc.collect()
+    # What has been made by now stays: it is left out of every later search for garbage.
+    gc.freeze()
+    _libc("malloc_trim", 0)
+
+
+def _libc(name: str, *arguments: int) -> None:
+    """Call a function of glibc, where there is one."""
+    with contextlib.suppress(OSError, AttributeError):
+        getattr(ctypes.CDLL(None), name)(*arguments)
