@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from monitor.core.selectors import Selector
 from monitor.errors import StartError
 from monitor.forward.config import RemoteWriteConfig
@@ -113,16 +115,28 @@ class Forwards:
     ) -> None:
         places = [parse_url(config.url).place for config in configs.values()]
         named = frozenset((place.host, place.port) for place in places)
-        connector = Connector(Guard(allow, named), Resolver()) if configs else None
+        connector = Connector(Guard(allow, named), Resolver())
         self._clock = clock
-        self._all = [
-            _Forward(name, config, data_dir / FOLDER / name, connector, labels, clock)
-            for name, config in configs.items()
-            if connector is not None
-        ]
+        self._folder = data_dir / FOLDER
+        self._all: list[_Forward] = []
+        for name, config in configs.items():
+            try:
+                made = _Forward(name, config, self._folder / name, connector, labels, clock)
+            except OSError as error:  # what TLS says of authorities is one, too
+                detail = f"[remote_write.{name}] tls_ca cannot be used: {error.strerror or error}"
+                raise StartError(detail) from None
+            self._all.append(made)
 
     async def open(self) -> None:
         """Find what waits from before.  Raises `StartError`."""
+        names = {forward.name for forward in self._all}
+        for folder in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            if folder.name not in names:
+                structlog.stdlib.get_logger("monitor.forward").warning(
+                    "what waits for a receiver that is no longer configured is kept: remove it"
+                    " where it is not wanted",
+                    folder=str(folder),
+                )
         for forward in self._all:
             try:
                 await asyncio.to_thread(forward.queue.open)

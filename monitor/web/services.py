@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.load import Load
+from monitor.core.quantity import format_about
 from monitor.core.state import LiveState
 from monitor.fleet.fleet import Fleet
 from monitor.forward.forwards import ForwardStatus
@@ -20,6 +21,9 @@ from monitor.web.connections import MOST, Connections
 from monitor.web.door import Door
 from monitor.web.objects import Objects
 from monitor.web.trust import Trust
+
+AWAY_SECONDS = 60.0
+"""For how long a receiver of remote write takes nothing before people are told."""
 
 NO_LIMITS = Limits(most_connections=MOST)
 
@@ -71,4 +75,11 @@ class Services:
             names = ", ".join(list(refused)[-3:])
             said = f"{len(refused)} hosts bring more series than there may be, lately {names}."
             found.append(StoreWarning("series_limit", said))
+        for forward in self.forwards():
+            away_seconds = self.clock() - forward.failing_since if forward.failing_since else 0
+            if away_seconds > AWAY_SECONDS:
+                # Where it is, and what it says, is not for everybody who sees this.
+                since = f"has taken nothing for {format_about(away_seconds)}"
+                said = f"{forward.name} {since}; {forward.pending_samples} samples wait on disk."
+                found.append(StoreWarning("remote_write", f"Remote write {said}"))
         return tuple(found)

@@ -301,6 +301,25 @@ async def test_a_folder_that_cannot_be_used_is_said_at_the_start(tmp_path: Path)
         await forwards.open()
 
 
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_authorities_that_cannot_be_used_are_said_at_the_start(
+    tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(StartError, match=r"remote_write.far\] tls_ca"):
+        built(tmp_path, {"far": RemoteWriteConfig(url="https://a/", tls_ca=path)})
+
+
+async def test_what_waits_for_nobody_any_more_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "forward/old").mkdir(parents=True)
+    await built(tmp_path, {}).open()
+    assert "forward/old" in capsys.readouterr().out
+
+
 def test_requests_are_no_larger_than_asked_and_keep_the_order() -> None:
     def part(host: str, rows: int, columns: int) -> Part:
         return Part(
