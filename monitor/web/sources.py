@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from monitor.core.quantity import format_seconds
 from monitor.core.state import HostState, is_late
 from monitor.web.format import duration
 
 AGENT = "agent"
 """What the source without a name is called."""
+
+NOW_SECONDS = 2.0
+"""Less than so long ago is now."""
 
 LAGGING_SECONDS = 2.0
 """Frames that take longer from being measured to arriving are said to."""
@@ -38,7 +40,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One who sends: `every` is its period in words, `heard` how long ago it last came.
+    """One who sends: `every` is its period in words, `heard` when it last came.
 
     `lag` is how long its newest frame was under way, where that is long, and `is_late` says that
     it should have come again by now.
@@ -116,7 +118,7 @@ def sources(host: HostState, now: float, own_host: str) -> tuple[Source, ...]:
             Source(
                 source_words(name, is_own=host.name == own_host),
                 f"every {_rounded(period)}" if period else "",
-                duration(age),
+                f"{duration(age)} ago" if age >= NOW_SECONDS else "now",
                 duration(under_way) if under_way > LAGGING_SECONDS else "",
                 is_late(age, period),
             )
@@ -126,4 +128,4 @@ def sources(host: HostState, now: float, own_host: str) -> tuple[Source, ...]:
 
 def _rounded(period: float) -> str:
     """A period that was learnt, without its jitter."""
-    return format_seconds(round(period) if period >= 1 else round(period, 1) or 0.1)
+    return duration(round(period)) if period >= 1 else f"{period * 1000:.0f} ms"

@@ -22,6 +22,11 @@ export class FleetPage {
     this.sparks = new Map();
     /** @type {Set<string>} */
     this.names = new Set();
+    /** @type {Map<string, HTMLElement>} */
+    this.retired = new Map();
+    for (const row of document.querySelectorAll("[data-retired] tr[data-host]")) {
+      if (row instanceof HTMLElement) this.retired.set(row.dataset.host ?? "", row);
+    }
     for (const row of this.body?.rows ?? []) this.know(row, row.dataset.host ?? "");
   }
 
@@ -45,7 +50,11 @@ export class FleetPage {
     for (const [host, values] of Object.entries(data.hosts)) {
       const metrics = new Map(data.metrics.map((key, index) => [key, values[index] ?? null]));
       addWorst(metrics);
-      if (!this.names.has(host)) this.add(host);
+      if (!this.names.has(host)) {
+        // A snapshot has what was last known of everybody.
+        if (snapshot && this.retired.has(host)) continue;
+        this.add(host);
+      }
       // A fleet frame has every column: one that is null was not observed.
       const seen = new Map([...metrics].filter(([, value]) => value !== null));
       this.store.take(host, seen, snapshot);
@@ -56,10 +65,8 @@ export class FleetPage {
 
   /** A row for a host that was not there when the page was made. @param {string} host */
   add(host) {
-    // One that had retired is back.
-    for (const row of document.querySelectorAll("[data-retired] tr[data-host]")) {
-      if (row instanceof HTMLElement && row.dataset.host === host) row.remove();
-    }
+    this.retired.get(host)?.remove(); // it is back
+    this.retired.delete(host);
     const template = this.box?.querySelector("template");
     if (!this.body || !template || this.names.size >= MOST_HOSTS) return;
     const row = cloneRow(template);
