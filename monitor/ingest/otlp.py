@@ -154,7 +154,6 @@ class Otlp:
         request = otlp_wire.parsed(body, is_json=is_json)
         _require_few(request)
         outcome = Outcome()
-        now = self._clock()
         heard: dict[tuple[str, str], _Rows] = {}
         met: dict[str, Introduction] = {}
         for resource_metrics in request.resource_metrics:

@@ -19,6 +19,8 @@ from werkzeug.exceptions import HTTPException
 
 from monitor.core.access import Policy
 from monitor.errors import MonitorError, StartError
+from monitor.ingest.otlp import Otlp
+from monitor.ingest.remote_write import RemoteWrite
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
@@ -34,6 +36,9 @@ from monitor.web.forwarded import Proxies
 from monitor.web.hostactions import HostActions
 from monitor.web.installing import Installing
 from monitor.web.login import Login
+from monitor.web.otlp import OTHERS as OTHER_SIGNALS
+from monitor.web.otlp import PATH as OTLP_PATH
+from monitor.web.otlp import OtherSignal, OtlpEndpoint
 from monitor.web.pages import Pages
 from monitor.web.printing import Printer
 from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_status
@@ -42,6 +47,8 @@ from monitor.web.push import PushEndpoint
 from monitor.web.routes import Route
 from monitor.web.services import Services
 from monitor.web.settings import Settings
+from monitor.web.write import PATH as WRITE_PATH
+from monitor.web.write import WriteEndpoint
 
 LONGEST_BODY_BYTES = 64 * 1024
 """No route of the framework takes a body today; pushes are read beside it."""
@@ -99,12 +106,31 @@ def routed(services: Services) -> Routed:
             services.bodies,
             services.hub.watched,
         ),
+        **_gathered(services),
     }
     listed = tuple(
         Listed(rule.rule, frozenset(rule.methods or ()), policies[rule.endpoint])
         for rule in app.url_map.iter_rules()
     )
     return Routed(cast("Application", app), listed, beside, services.door)
+
+
+def _gathered(services: Services) -> dict[str, Beside]:
+    """What takes series from others' senders, each in its own protocol."""
+    intake, door = services.intake, services.door
+    given = (
+        intake.lanes,
+        intake.take,
+        services.fleet,
+        services.clock,
+        services.store.oldest_accepted,
+    )
+    common = (door.report_refusal, door.require_still, services.load, services.bodies)
+    return {
+        WRITE_PATH: WriteEndpoint(RemoteWrite(*given), *common),
+        OTLP_PATH: OtlpEndpoint(Otlp(*given), *common),
+        **{path: OtherSignal(services.bodies) for path in OTHER_SIGNALS},
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ class Operation:
     `rule` is the route as the application writes it, `answer` the type of its success, whose
     status is `status` (a msgspec type, or a media type's name for anything that is not JSON),
     `problems` the statuses of the errors that it may answer beside those of the door, `body` the
-    types of which it takes one as JSON, `also` the media types in which it answers beside JSON.
+    types of which it takes one as JSON, `raw_body` the media types of one that is not described
+    here, `also` the media types in which it answers beside JSON.
     Without a handler it is served beside the framework.
     """
 
@@ -59,6 +60,7 @@ class Operation:
     body: tuple[type[msgspec.Struct], ...] = ()
     also: tuple[str, ...] = ()
     status: int = 200
+    raw_body: tuple[str, ...] = ()
     policy: Policy = field(kw_only=True)
     """Who may ask; on purpose without a default."""
 
@@ -113,10 +115,15 @@ def _described(operation: Operation) -> dict[str, Any]:
         forms, _ = msgspec.json.schema_components(operation.body, ref_template=_REF)
         taken = {"application/json": {"schema": {"anyOf": list(forms)}}}
         described["requestBody"] = {"required": True, "content": taken}
+    if operation.raw_body:
+        contents: dict[str, Any] = {media_type: {} for media_type in operation.raw_body}
+        described["requestBody"] = {"required": True, "content": contents}
     return described
 
 
 def _content(answer: Any) -> dict[str, Any]:
+    if not answer:
+        return {}
     if answer == "text/event-stream":
         return {answer: {}}  # a schema there is of each event, and some tools take it for that
     if isinstance(answer, str):

@@ -117,7 +117,9 @@ class OtherSignal:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say so."""
         detail = f"of OTLP only metrics are taken here, at {PATH}; send the others elsewhere"
-        error = NotFound(detail, code="signal_not_supported")
+        error: MonitorError = NotFound(detail, code="signal_not_supported")
+        if scope["method"] != "POST":
+            error = MonitorError("OTLP is sent by POST", code="method_not_allowed", status=405)
         await _refuse(error, self._bodies.of(scope, receive), send)
 
     async def refuse(self, error: MonitorError, scope: Scope, receive: Receive, send: Send) -> None:

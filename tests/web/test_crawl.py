@@ -100,6 +100,10 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/api/v1/stream"): Expected(READERS, "/api/v1/stream?topics=fleet&follow=0"),
     ("GET", "/metrics"): Expected(SCRAPERS, "/metrics"),
     ("POST", "/api/v1/push"): Expected(PUSHERS, "/api/v1/push", 200, "push"),
+    ("POST", "/api/v1/write"): Expected(PUSHERS, "/api/v1/write", 415),
+    ("POST", "/v1/metrics"): Expected(PUSHERS, "/v1/metrics", 415),
+    ("POST", "/v1/traces"): Expected(PUSHERS, "/v1/traces", 404),
+    ("POST", "/v1/logs"): Expected(PUSHERS, "/v1/logs", 404),
     ("POST", "/api/v1/enroll"): Expected(ENROLLERS, "/api/v1/enroll", 415),
     ("GET", "/settings"): Expected(OWN, "/settings"),
     ("GET", "/settings/sessions"): Expected(OWN, "/settings/sessions"),
@@ -135,7 +139,12 @@ TABLE: dict[tuple[str, str], Expected] = {
     ),
 }
 
-BESIDE = {"/api/v1/stream": {"GET", "HEAD"}, "/api/v1/push": {"POST"}}
+BESIDE = {
+    "/api/v1/stream": {"GET", "HEAD"},
+    **dict.fromkeys(
+        ("/api/v1/push", "/api/v1/write", "/v1/metrics", "/v1/traces", "/v1/logs"), {"POST"}
+    ),
+}
 """What these answer is their own; the framework knows nothing of their methods."""
 
 HEADERS = {
