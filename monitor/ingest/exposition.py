@@ -163,7 +163,7 @@ class Exposition:
             if end is None:
                 detail = "OpenMetrics ends with the line # EOF, which is missing: it may be cut"
                 raise InputError(detail, code="missing_eof")
-            text = text[: end.start() + 1] if end.start() else ""
+            text = text[: end.start() + 1] if end[0][0] == "\n" else ""
         lines = text.split("\n")
         if lines[-1]:
             number, column = len(lines), len(lines[-1]) + 1

@@ -47,6 +47,7 @@ _TOKEN = re.compile(r"[^ \t]*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE | re.ASCII)
 _MILLISECONDS = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_COMPOSITE = re.compile(r"\{ *[a-z_]+:")
 _EXEMPLAR = re.compile(
     r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\[\\"n])*",?)*\} ([^ ]+)(?: ([^ ]+))?', re.ASCII
 )
@@ -165,8 +166,7 @@ class _Line:
         number_at = self._at
         number = self._token()
         if number.startswith("{"):
-            sentence = "native histograms are not read"
-            raise ExpositionError(self._number, number_at + 1, sentence, "unsupported_histogram")
+            self._refuse_histogram(number_at)
         value = read_number(number)
         if value is None:
             self._at = number_at
@@ -194,6 +194,8 @@ class _Line:
             name, self._at = match[0], match.end()
         before = self._at
         self._skip()
+        if _COMPOSITE.match(self._text, self._at):
+            self._refuse_histogram(self._at)
         if self._next() != "{":
             if not name:
                 self._refuse("expected a metric's name", self._text[self._at :])
@@ -291,6 +293,10 @@ class _Line:
         token = match[0] if match else ""
         self._at += len(token)
         return token
+
+    def _refuse_histogram(self, at: int) -> NoReturn:
+        sentence = "native histograms are not read"
+        raise ExpositionError(self._number, at + 1, sentence, "unsupported_histogram")
 
     def _refuse(self, sentence: str, given: str | None = None) -> NoReturn:
         if given is not None:
