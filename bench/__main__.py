@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bench import collect, log, server
 from bench.agent import run as agent
 from bench.door import run as door
+from bench.ingest import run as ingest
 from bench.store import run as store
 from bench.stream import run as stream
 
@@ -15,6 +16,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "agent": agent.main,
     "collect": collect.main,
     "door": door.main,
+    "ingest": ingest.main,
     "log": log.main,
     "server": server.main,
     "store": store.main,
