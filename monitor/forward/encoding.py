@@ -9,6 +9,7 @@ The specification: https://prometheus.io/docs/specs/prw/remote_write_spec/
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Encoder:
         with self._lock:
             for part in parts:
                 samples += self._encode(part, pieces)
+                time.sleep(0)  # beside the event loop: it may have the interpreter now
         return bytes(cramjam.snappy.compress_raw(b"".join(pieces))), samples
 
     def _encode(self, part: Part, pieces: list[bytes]) -> int:
