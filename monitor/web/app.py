@@ -21,10 +21,12 @@ from monitor.core.access import Policy
 from monitor.errors import MonitorError, StartError
 from monitor.ingest.otlp import Otlp
 from monitor.ingest.remote_write import RemoteWrite
+from monitor.web.agentsocket import AgentEndpoint
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
 from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, LEAST_GZIP_BYTES, accepts_gzip
+from monitor.web.connections import AGENTS_PATH
 from monitor.web.crosssite import SAFE_METHODS
 from monitor.web.door import Door, came_by_cookie
 from monitor.web.edge import Edge
@@ -106,6 +108,7 @@ def routed(services: Services) -> Routed:
             services.bodies,
             services.hub.watched,
         ),
+        AGENTS_PATH: AgentEndpoint(services),
         **_gathered(services),
     }
     listed = tuple(

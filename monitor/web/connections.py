@@ -13,7 +13,9 @@ So two of its classes are replaced by children of theirs, here and nowhere else:
    as a request of a version that the edge refuses (STREAM 3.3).
 4. What is no HTTP at all is refused with a reason and the same headers as everything else.
 5. A stream's connection is taken over once its response's head is written: from then on its
-   bytes go from the hub to the transport, and everything that HTTP needed for it is let go.
+   bytes go from the hub to the transport, and everything that HTTP needed for it is let go.  An
+   agent's is taken over before its handshake is answered, and speaks WebSocket from then on; for
+   HTTP that is a request like others, on one path, and no other WebSocket is there.
 6. Each connection needs a place (`monitor.web.places`): one that only waits goes when somebody else
    needs its own, and where there is none a newcomer is closed before anything is read from it.
 7. TLS begins here, when a connection is already counted, and not in asyncio (`monitor.web.secure`).
@@ -31,16 +33,18 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
-from monitor.stream.reader import MOST_UNREAD_BYTES, Sink, SSEClient
+from monitor.stream.reader import MOST_UNREAD_BYTES
 from monitor.web.framing import Framing, Refusal
 from monitor.web.places import Place, Places
 from monitor.web.problems import CONTENT_TYPE, Problem
@@ -64,7 +68,21 @@ _POISON = b"\0\r\n\r\n"
 in place of what was refused before, so that the refusal comes in its turn: after the answers to
 the requests that came before."""
 
+AGENTS_PATH = "/api/v1/agent"
+"""The one path that may be asked for a WebSocket."""
+
 Address = tuple[str, int]
+
+
+class Taker(Protocol):
+    """A protocol that a connection is given to."""
+
+    let_go: Callable[[], None] | None
+    """To be called once the connection is gone."""
+
+
+Taken = asyncio.Transport | SecureSink
+"""The connection that it is given, as far as it may use it."""
 
 
 class Connections:
@@ -83,6 +101,8 @@ class Connections:
         """How many spoke no TLS where they had to."""
         self.context: Callable[[], ssl.SSLContext] | None = None
         """What TLS is spoken with, asked anew for each connection; none where it is not."""
+        self.ending: list[Callable[[], None]] = []
+        """Called when the server stops, before what is still open is cut."""
         self._open: set[asyncio.WriteTransport] = set()
         self._served: dict[Address, _Connection] = {}
 
@@ -108,13 +128,25 @@ class Connections:
         hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined]
         hypercorn.protocol.H11Protocol = Http1  # type: ignore[attr-defined]
 
-    def take_over(self, peer: Address | None, client: SSEClient) -> Sink | None:
+    def take_over(
+        self, peer: Address | None, client: Taker, *, is_known: bool = False
+    ) -> Taken | None:
         """Make a reader the protocol of its peer's connection; where its bytes go is returned.
 
-        None where the peer has gone already.  Nothing of HTTP is left on it afterwards.
+        None where the peer has gone already.  Nothing of HTTP is left on it afterwards.  Where
+        it `is_known` by a token it no longer counts among those of its address.
         """
         found = self._served.get(peer) if peer else None
-        return None if found is None else found.give_to(client)
+        taken = None if found is None else found.give_to(client)
+        if found is not None and taken is not None and is_known:
+            self.places.exempt(found.place)
+        return taken
+
+    def spoke_early(self, peer: Address | None) -> bool:
+        """Whether a peer sent more behind its request than it may before the answer."""
+        found = self._served.get(peer) if peer else None
+        http = None if found is None else found.protocol.protocol
+        return isinstance(http, _Http1) and http.refusal is not None
 
     def abort(self) -> int:
         """Cut every connection that is still open; how many there were."""
@@ -191,19 +223,19 @@ class _Connection(TCPServer):
         self.writers.append(self.writer)
         return True
 
-    def give_to(self, client: SSEClient) -> Sink | None:
+    def give_to(self, client: Taker) -> Taken | None:
         """Leave the connection to a reader; the task that served it ends."""
         transport = self.writer.transport
         if transport.is_closing() or self.reader.at_eof() or self.task is None:
             return None
         self.is_taken = True
-        transport.set_protocol(client)
-        sink: Sink
+        transport.set_protocol(cast("asyncio.Protocol", client))
+        sink: Taken
         if transport is self.wire:
-            sink = transport
+            sink = self.wire
             transport.set_write_buffer_limits(MOST_UNREAD_BYTES)
         else:
-            sink = SecureSink(transport, self.wire, MOST_UNREAD_BYTES)
+            sink = SecureSink(cast("asyncio.Transport", transport), self.wire, MOST_UNREAD_BYTES)
         found = transport.get_extra_info("socket")
         if found is not None:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER_BYTES)
@@ -217,6 +249,8 @@ class _Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Do what HTTP wants done with the connection."""
+        if self.is_taken:
+            return  # it has nothing more to say on it
         if isinstance(event, Updated):
             if event.idle:
                 self.connections.places.wait(self.place)
@@ -307,6 +341,33 @@ class _Http1(H11Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         self.refusal = refusal
         self.refusals[refusal.code] += 1
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if request.target.partition(b"?")[0] != AGENTS_PATH.encode():
+            await super()._create_stream(request)
+            return
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        asked = Request(
+            stream_id=STREAM_ID,
+            headers=list(request.headers),
+            http_version=request.http_version.decode(),
+            method=request.method.decode("ascii").upper(),
+            raw_path=request.target,
+            state=self.connection_state,
+        )
+        await self.stream.handle(asked)
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Let every request be what it says it is."""

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from monitor.access.audit import Actor
 from monitor.access.office import Office
@@ -89,7 +89,7 @@ class Door:
         self._hub = hub
         self._clock = clock
         self._is_loopback = is_loopback
-        self._held: dict[SSEClient, Caller] = {}
+        self._held: dict[Hashable, tuple[Caller, Callable[[], None]]] = {}
         self._key = secrets.token_bytes(32)
         self._pushes = Rates(PUSHES_A_SECOND, PUSH_BURST, MOST_CALLERS)
         self._reports = Rates(REPORTS_A_SECOND, REPORT_BURST, MOST_CALLERS)
@@ -97,7 +97,7 @@ class Door:
         self.refused_total: dict[str, int] = {}
         """Refusals by code."""
         office.directory.changed.append(self.look_again)
-        hub.on_disconnect(self._let_go)
+        hub.on_disconnect(self.let_go)
 
     @property
     def is_open(self) -> bool:
@@ -161,18 +161,22 @@ class Door:
 
     def hold(self, caller: Caller, client: SSEClient) -> None:
         """A stream is open for a caller: it ends when that may no longer be."""
-        self._held[client] = caller
+        self.hold_open(caller, client, lambda: self._hub.end(client, "revoked"))
+
+    def hold_open(self, caller: Caller, what: Hashable, end: Callable[[], None]) -> None:
+        """The same of anything else that stays open, until `let_go`; `end` ends it."""
+        self._held[what] = caller, end
         if self._today(caller) != caller:
-            self._hub.end(client, "revoked")
+            end()
 
     def look_again(self) -> None:
-        """End every stream whose caller is not what it was."""
+        """End everything that is open whose caller is not what it was."""
         today: dict[Caller, Caller | None] = {}
-        for client, caller in tuple(self._held.items()):
+        for caller, end in tuple(self._held.values()):
             if caller not in today:
                 today[caller] = self._today(caller)
             if today[caller] != caller:
-                self._hub.end(client, "revoked")
+                end()
 
     async def watch(self) -> None:
         """End what has expired, until cancelled."""
@@ -185,8 +189,9 @@ class Door:
             return caller if self.is_open else None
         return self._directory.today(caller, self._clock())
 
-    def _let_go(self, client: SSEClient) -> None:
-        self._held.pop(client, None)
+    def let_go(self, what: Hashable) -> None:
+        """It is open no longer."""
+        self._held.pop(what, None)
 
     # Who comes
 

@@ -19,10 +19,12 @@ from collections.abc import Callable
 class Place:
     """One connection's place."""
 
-    __slots__ = ("address", "end")
+    __slots__ = ("address", "end", "is_counted")
 
     def __init__(self, address: str, end: Callable[[], None]) -> None:
         self.address = address
+        self.is_counted = True
+        """Whether it is one of those that its address may have."""
         self.end = end
         """Ends the connection at once."""
 
@@ -82,12 +84,22 @@ class Places:
         if place in self._taken:
             self._waiting[place] = None
 
+    def exempt(self, place: Place) -> None:
+        """Its peer is known by a token: it is none of those that its address may have."""
+        if place in self._taken and place.is_counted:
+            place.is_counted = False
+            self._uncount(place)
+
     def leave(self, place: Place) -> None:
         """The connection is gone.  Nothing happens where it had gone already."""
         if place not in self._taken:
             return
         self._taken.remove(place)
         self._waiting.pop(place, None)
+        if place.is_counted:
+            self._uncount(place)
+
+    def _uncount(self, place: Place) -> None:
         self._by_address[place.address] -= 1
         if not self._by_address[place.address]:
             del self._by_address[place.address]

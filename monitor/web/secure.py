@@ -101,13 +101,14 @@ class SecureSink:
     more than one would.
     """
 
-    __slots__ = ("_above", "_beneath", "write")
+    __slots__ = ("_above", "_beneath", "pause_reading", "resume_reading", "write")
 
     def __init__(
-        self, above: asyncio.WriteTransport, beneath: asyncio.WriteTransport, most_bytes: int
+        self, above: asyncio.Transport, beneath: asyncio.WriteTransport, most_bytes: int
     ) -> None:
         self._above, self._beneath = above, beneath
         self.write = above.write
+        self.pause_reading, self.resume_reading = above.pause_reading, above.resume_reading
         beneath.set_write_buffer_limits(most_bytes)
         above.set_write_buffer_limits(high=1, low=0)
 

@@ -130,13 +130,14 @@ async def serve(
     config.errorlog.setLevel(logging.WARNING)  # where it listens is ours to say
     config.graceful_timeout = CANCEL_SECONDS
     config.h11_max_incomplete_size = LONGEST_INCOMPLETE_BYTES
-    config.websocket_max_message_size = 4 * 1024 * 1024
     connections.fit(context)
     asyncio.get_running_loop().set_exception_handler(_Complaints().hear)
     stopping = asyncio.Event()
 
     async def trigger() -> None:
         await shutdown()
+        for end in connections.ending:
+            end()
         stopping.set()
 
     async def reap() -> None:

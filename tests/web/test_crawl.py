@@ -100,6 +100,7 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/api/v1/stream"): Expected(READERS, "/api/v1/stream?topics=fleet&follow=0"),
     ("GET", "/metrics"): Expected(SCRAPERS, "/metrics"),
     ("POST", "/api/v1/push"): Expected(PUSHERS, "/api/v1/push", 200, "push"),
+    ("GET", "/api/v1/agent"): Expected(PUSHERS, "/api/v1/agent", 426),
     ("POST", "/api/v1/write"): Expected(PUSHERS, "/api/v1/write", 415),
     ("POST", "/v1/metrics"): Expected(PUSHERS, "/v1/metrics", 415),
     ("POST", "/v1/traces"): Expected(PUSHERS, "/v1/traces", 404),
@@ -141,6 +142,7 @@ TABLE: dict[tuple[str, str], Expected] = {
 
 BESIDE = {
     "/api/v1/stream": {"GET", "HEAD"},
+    "/api/v1/agent": {"GET"},
     **dict.fromkeys(
         ("/api/v1/push", "/api/v1/write", "/v1/metrics", "/v1/traces", "/v1/logs"), {"POST"}
     ),
