@@ -29,7 +29,7 @@ help: ## say this
 	@echo 'make audit    ask whether what we depend on has known vulnerabilities'
 	@echo 'make format   put the code into the form that check wants'
 	@echo 'make bench    measure, and print what was measured'
-	@echo 'make dist     build the wheel into dist/'
+	@echo 'make dist     build the wheel into dist/, with what installs it'
 	@echo 'make lock     resolve the dependencies anew (ARGS=--upgrade for newer ones)'
 	@echo 'make clean    remove everything that the words above made'
 	@echo 'ARGS="..." passes arguments on; PYTHON=python3.13 picks the interpreter.'
@@ -71,7 +71,10 @@ bench: dev-environment browser-packages
 	@$(bin)/python -m bench $(ARGS)
 
 dist: dev-environment browser-packages
+	@rm -f dist/awoooi_monitor-*.whl
 	@$(bin)/python -m build --wheel --no-isolation --outdir dist . $(ARGS)
+	@cp requirements.lock deploy/install.sh deploy/awoooi-monitor.service dist/
+	@cd dist && sha256sum *.whl requirements.lock install.sh awoooi-monitor.service >SHA256SUMS
 
 lock:
 	@sh tools/lock.sh $(ARGS)
