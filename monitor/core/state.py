@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.core import hosts
 from monitor.core.catalog import is_counter
-from monitor.core.series import Floats, rate_between
+from monitor.core.series import ENDED_BITS, Floats, rate_between
 from monitor.model import Frame, HostStatus, Schema, Snapshot
 
 LATE_AFTER_PERIODS = 2.5
@@ -141,6 +141,9 @@ class HostState:
         # What lies in the future was sent before our clock, or theirs, stepped back.
         stale = (before >= frame.at) & (before <= now + FUTURE_SECONDS)
         seen = ~(np.isnan(values) | stale)
+        if frame.source:
+            # What has ended has no value from now on; an agent leaves it out of its schema.
+            seen |= (values.view(np.uint64) == ENDED_BITS) & ~stale
         steps_back = self.at > now + FUTURE_SECONDS
         if not (frame.at > self.at or steps_back or seen.any()):
             return False

@@ -27,7 +27,7 @@ from monitor.store.chunks import StoredChunk
 from monitor.store.codec import ChunkDamaged
 from monitor.store.hosts import HOUR_SECONDS, HostView, hour_of
 from monitor.store.keyed import MOST_OBSERVED, Keyed, aligned, part_of, slices, tier_chunks
-from monitor.store.merging import Piece, merged
+from monitor.store.merging import Piece, is_missing, merged
 from monitor.store.reading import ROW_KEEPS, SECONDS, Reader
 from monitor.store.shapes import counting
 from monitor.store.tiers import BLOCK_SECONDS, existing
@@ -66,7 +66,7 @@ def _row_chunks(piece: Piece, begin: int, end: int, *, keep: int, is_open: bool)
     for first, last in itertools.pairwise(edges):
         at, values = piece.at[first:last], piece.values[first:last]
         keys = piece.keys
-        seen = ~np.isnan(values).all(axis=0)
+        seen = ~is_missing(values).all(axis=0)
         if not is_open and not seen.all() and seen.any():
             # A KEY that was there for another part of the window takes no room in this one.
             keys = tuple(keys[column] for column in np.flatnonzero(seen))

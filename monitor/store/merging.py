@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.core.series import Floats
+from monitor.core.series import ENDED_BITS, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,20 @@ def _aligned(pieces: Sequence[Piece], keys: tuple[str, ...]) -> tuple[Floats, Fl
 
 
 def _firsts(values: Floats, edges: np.ndarray) -> Floats:
-    """The first value of each run that is not NaN."""
+    """The first value of each run that is not NaN, or says that its series has ended."""
     found: Floats = values[edges]
-    missing = np.isnan(found)
+    missing = is_missing(found)
     if missing.any():
-        rows = np.where(np.isnan(values), len(values), np.arange(len(values))[:, None])
+        rows = np.where(is_missing(values), len(values), np.arange(len(values))[:, None])
         oldest = np.minimum.reduceat(rows, edges, axis=0)
         seen = missing & (oldest < len(values))
         found[seen] = np.take_along_axis(values, np.minimum(oldest, len(values) - 1), axis=0)[seen]
     return found
+
+
+def is_missing(values: Floats) -> NDArray[np.bool_]:
+    """Which are no values; that a series has ended is one, although it is a NaN."""
+    missing: NDArray[np.bool_] = np.isnan(values)
+    if missing.any():
+        missing &= np.ascontiguousarray(values).view(np.uint64) != ENDED_BITS
+    return missing

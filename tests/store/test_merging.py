@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.series import ENDED_BITS
 from monitor.store.merging import Piece, merged
 
 KEYS = ("a", "b", "c", "d")
@@ -99,3 +100,15 @@ def test_no_pieces_are_no_rows() -> None:
     """It must be that nothing merges to nothing."""
     found = merged([])
     assert (found.keys, found.values.shape) == ((), (0, 0))
+
+
+def test_that_a_series_has_ended_is_a_value() -> None:
+    """It must be that the NaN which says so stands, bit for bit, beside those that say nothing."""
+    ended = np.array([ENDED_BITS], np.uint64).view(np.float64)[0]
+    here = Piece(np.array([1.0, 2.0]), ("a",), np.array([[5.0], [math.nan]]))
+    there = Piece(np.array([1.0, 2.0]), ("b", "a"), np.array([[ended, ended], [7.0, ended]]))
+    found = merged([here, there])
+    assert found.values[0, 0] == 5
+    bits = found.values.view(np.uint64)
+    assert bits[0, 1] == ENDED_BITS
+    assert bits[1, 0] == ENDED_BITS
