@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from typing import TypeVar
 
 from monitor.agent.backlog import ranges
@@ -98,7 +99,7 @@ class Spool:
         if found:
             return found
         spare = [each for each in self._spare if first <= each.number <= last][:most]
-        return [each for each in spare if each.schema is spare[0].schema]
+        return list(takewhile(lambda each: each.schema is spare[0].schema, spare))
 
     async def size_bytes(self) -> int:
         """What the kept frames take on disk."""

@@ -253,7 +253,8 @@ class SpoolFile:
         if self._writes % ROOM_EVERY_WRITES == 1:
             self._make_room()
             if self._pragma("freelist_count") > FREE_PAGES:
-                database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                # `execute` would stop after the first page, for the statement has no columns.
+                database.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
 
     def _schema_id(self, schema: Schema) -> int:
         known = self._ids.get(schema.digest)

@@ -108,7 +108,7 @@ class Tokens:
             write_private(self._kept, json.dumps({"token": token, "origin": origin}) + "\n")
             return token
         problem = Problem.read(answer.status, answer.headers, answer.body)
-        if problem is None:
+        if problem is None or not problem.code:
             raise Cut(f"it answers an enrolment with status {answer.status}")
         if answer.status in _WRONG_KIND and problem.code in {"forbidden", "not_found"}:
             return given

@@ -150,8 +150,8 @@ def look(place: Place, pin: bytes) -> tuple[bool, list[bytes]]:
         if _is(secured.getpeercert(binary_form=True), pin):
             return True, []
         request = (
-            f"GET {place.prefix}{AUTHORITY_PATH} HTTP/1.0\r\nHost: {place.authority}\r\n"
-            "Accept: */*\r\n\r\n"
+            f"GET {place.prefix}{AUTHORITY_PATH} HTTP/1.1\r\nHost: {place.authority}\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n"
         )
         secured.sendall(request.encode())
         answer = b""
