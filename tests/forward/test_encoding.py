@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_absent_values_are_left_out_and_infinite_ones_are_not() -> None:
         "__name__=a,host=h": [(first, 1.0), (first + 1000, 2.0), (first + 2000, 3.0)],
         "__name__=b,host=h": [(first + 1000, math.inf), (first + 2000, -0.0)],
     }
+
+
+def test_the_end_of_a_series_goes_out_as_it_came() -> None:
+    ended = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
+    other = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000003))[0]
+    found, samples = sent(Encoder(), part(Stream("h", ("a", "b")), [ended, other]))
+    ((_, value),) = found["__name__=a,host=h"]
+    assert samples == 1
+    assert struct.pack("<d", value) == struct.pack("<Q", 0x7FF0000000000002)
 
 
 def test_twins_are_sent_once_and_an_own_label_wins() -> None:
