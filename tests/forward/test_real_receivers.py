@@ -162,6 +162,13 @@ def test_prometheus_takes_and_scrapes_without_a_complaint(tmp_path: Path) -> Non
         )
         said = checked.stdout + checked.stderr
         assert (checked.returncode, said.decode()) == (0, "")
+        # One that it finds too old is refused with everything in its request; the rest is not lost.
+        push(server, "b-2", {now - 30.0: [0.0, 1.0]})
+        refused = 'monitor_forward_refused_samples_total{remote_write="far"} 2\n'
+        until(lambda: refused in request(server, "GET", "/metrics").decode(), "nothing is refused")
+        push(server, "b-3", {now + 1.0: [5.0, 6.0]})
+        until(lambda: prometheus.asked(sent + " == 6"), "what comes after is held up")
+        assert refused in request(server, "GET", "/metrics").decode()
     finally:
         prometheus.end()
         server.end()
