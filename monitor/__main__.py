@@ -21,6 +21,7 @@ import click
 from monitor import __version__
 from monitor.commands.access import session, user
 from monitor.commands.agent import agent
+from monitor.commands.host import host
 from monitor.commands.places import data_dir, loaded, with_places
 from monitor.commands.tls import tls
 from monitor.commands.tokens import token
@@ -104,6 +105,7 @@ main.add_command(agent)
 main.add_command(user)
 main.add_command(session)
 main.add_command(token)
+main.add_command(host)
 main.add_command(tls)
 
 

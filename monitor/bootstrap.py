@@ -332,6 +332,7 @@ class Application:
             load=self._load,
             senders=self._senders,
         )
+        self._fleet.erasing.append(self._keep_roster)
         self._fleet.forgetting += [self._senders.forget, self._intake.lanes.forget]
         self._poller = Poller(
             settings.scrape,
@@ -513,6 +514,10 @@ class Application:
                 self._log.error("a task ended", task=task.get_name(), exc_info=fault)
                 return True
         return False
+
+    async def _keep_roster(self) -> None:
+        async with self._pipeline.judging:
+            await self._roster.keep(at_the_end=True)
 
     async def _judge(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from monitor.access.audit import Actor
 from monitor.access.office import Office
 from monitor.errors import StartError
 from monitor.log.sqlite import open_log
-from monitor.ports import Conflict, Unknown
+from monitor.ports import Conflict, EventLog, Registry, Unknown
 
 FILE = "log.db"
 """What tells by its owner whose data they are; before it is there, the directory does."""
@@ -48,10 +48,29 @@ def inside(folder: Path, work: Callable[[Office, Actor], Awaitable[_Result]]) ->
 
     Raises a `MonitorError` with a sentence for the operator.
     """
+
+    async def within(log: EventLog, registry: Registry, actor: Actor) -> _Result:
+        office = Office(registry, log, time.time)
+        await office.load()
+        found = await work(office, actor)
+        if office.audit.recorded and is_served(folder):
+            await asyncio.sleep(SEEN_SECONDS)
+        return found
+
+    return inside_files(folder, within)
+
+
+def inside_files(
+    folder: Path, work: Callable[[EventLog, Registry, Actor], Awaitable[_Result]]
+) -> _Result:
+    """Do something with the log and the registry; what it returned.
+
+    Raises a `MonitorError` with a sentence for the operator.
+    """
     actor = Actor(_name(os.getuid()), PLACE)
     try:
         with as_owner(folder):
-            return asyncio.run(_within(folder, lambda office: work(office, actor)))
+            return asyncio.run(_within(folder, lambda log, registry: work(log, registry, actor)))
     except Conflict:
         raise StartError("somebody else changed the same just now; look, and try again") from None
     except Unknown as error:
@@ -59,21 +78,18 @@ def inside(folder: Path, work: Callable[[Office, Actor], Awaitable[_Result]]) ->
         raise StartError(detail) from None
 
 
-async def _within(folder: Path, work: Callable[[Office], Awaitable[_Result]]) -> _Result:
+async def _within(
+    folder: Path, work: Callable[[EventLog, Registry], Awaitable[_Result]]
+) -> _Result:
     log, registry = await open_log(folder)
     try:
-        office = Office(registry, log, time.time)
-        await office.load()
-        found = await work(office)
-        if office.audit.recorded and _is_served(folder):
-            await asyncio.sleep(SEEN_SECONDS)
-        return found
+        return await work(log, registry)
     finally:
         await log.close()
         await registry.close()
 
 
-def _is_served(folder: Path) -> bool:
+def is_served(folder: Path) -> bool:
     """Whether a server runs on this data: its number stands in the lock while it does."""
     try:
         pid = int((folder / LOCK).read_text()[:16])

@@ -113,6 +113,9 @@ class Fleet:
         self._shown: dict[str, HostState] = {}
         self.forgetting: list[Callable[[str], Awaitable[None] | None]] = []
         """Called with the name of a host that is deleted: whoever remembers it lets go of it."""
+        self.erasing: list[Callable[[], Awaitable[None]]] = []
+        """Called before a host's events are erased: whoever reads events that lie before those of
+        others, as the roster does, writes down what they say."""
 
     async def load(self) -> None:
         """Know again what was kept.  Before that nobody may speak for a host."""
@@ -280,6 +283,8 @@ class Fleet:
         """Forget a host: its history, its events, its card.  If it comes again it is new."""
         self._require_foreign(host)
         await self._statuses.retire(host, "deleted")
+        # First what is most: whoever is killed in between still has a host to delete.
+        await self._forget_history(host)
         self._cards.pop(host, None)
         self._unsaved.discard(host)
         self._saved_at.pop(host, None)
@@ -291,8 +296,9 @@ class Fleet:
                 await waited
         self._shown.pop(host, None)
         self._state.forget(host)
+        for keep in self.erasing:
+            await keep()
         await self._log.erase(f"host:{host}")
-        await self._forget_history(host)
 
     def _require_foreign(self, host: str) -> None:
         if host == self._own_host:
