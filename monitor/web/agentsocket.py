@@ -83,8 +83,16 @@ class AgentEndpoint:
         client = scope.get("client")
         address = str(client[0]) if client else ""
 
+        asked = {**scope, "headers": []}  # what the audit trail says of a refusal
+
         async def push(body: bytes, is_packed: bool) -> Receipt:
-            return await services.intake.push(body, caller, is_packed=is_packed, address=address)
+            try:
+                return await services.intake.push(
+                    body, caller, is_packed=is_packed, address=address
+                )
+            except MonitorError as error:
+                await services.door.report_refusal(asked, error)
+                raise
 
         link = AgentLink(push, services.load, services.bodies, self)
         wire = services.connections.take_over(

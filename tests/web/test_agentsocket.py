@@ -311,6 +311,8 @@ async def test_a_token_writes_its_host_alone_and_counts_for_no_address() -> None
             agent.send(full(host="web-1"))
             assert await apart(agent.acks, 1) == [("b-1", 1)]
         assert "db-1" not in rig.state.hosts
+        audited = await rig.audited()
+        assert ("host_mismatch", "GET /api/v1/agent", "refused") in audited
         reader, _ = await rig.token("web-1", kind=TokenKind.ENROLL)
         refused = await apart(Agent, rig.url, token=reader)
         assert refused.status == 403
