@@ -62,13 +62,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     assert made.server.end() == 0, made.server.said()
 
 
+def is_over(pid: int) -> bool:
+    """Whether a process has ended, even where nobody has asked for its status."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
 def ended(pid: int) -> None:
     """Let an agent end as it should."""
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return
+    while not is_over(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -142,11 +149,7 @@ def test_a_user_enrols_goes_on_after_an_upgrade_and_leaves(house: House, tmp_pat
         assert done.returncode == 0, done.stderr
         after = (folder / "agent.pid").read_text()
         assert after != before
-        assert (
-            not Path(f"/proc/{before.strip()}/cmdline").read_bytes()
-            if Path(f"/proc/{before.strip()}").exists()
-            else True
-        )
+        assert is_over(int(before))
         assert house.asking.until("user-1", time.time())["labels"].get("mine") == "yes"
     finally:
         leave = re.sub(r"echo enrol \S+ --name \S+", "echo uninstall", line)
@@ -231,8 +234,7 @@ def test_an_agent_that_is_not_the_servers_is_not_installed(house: House, tmp_pat
         (("enrol", "token; rm"), "nothing that install.sh knows"),
         (("enrol", "agt_$(id)"), "what was given is no token"),
         (("enrol", "agt_x", "--name", "a b"), "a host's name has letters"),
-        (("enrol", "agt_x", "--name"), "wants a value"),
-        (("enrol", "--token-file", "/nowhere"), "cannot read the token file"),
+        (("enrol", "--token-file", "/nowhere"), "cannot read the token"),
         (("upgrade",), "there is no agent here to upgrade"),
         (("explode",), "say enrol TOKEN, upgrade or uninstall"),
     ],
@@ -277,8 +279,10 @@ def test_a_python_that_is_too_old_is_told(house: House, tmp_path: Path) -> None:
 def test_a_token_that_goes_into_a_file_is_not_said_beside_it(house: House) -> None:
     """It must be that the line then names the file, since standard error goes into logs."""
     done = subprocess.run(
-        [*serving.checkout_command(), *("token", "create", "--host", "quiet-1")]
-        + ["--config", "config.toml", "--data", "data"],
+        [
+            *serving.checkout_command(),
+            *("token", "create", "--host", "quiet-1", "--config", "config.toml", "--data", "data"),
+        ],
         cwd=house.folder,
         env=serving.checkout_environment(),
         capture_output=True,
