@@ -16,27 +16,20 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from monitor.forward import records
-from monitor.forward.encoding import EARLIEST_SECONDS, LATEST_SECONDS, Part, Stream
-from monitor.forward.records import Defined, Stored, Tally
+from monitor.forward.encoding import EARLIEST_SECONDS, LATEST_SECONDS
+from monitor.forward.reading import File, Position, Reader, Window
+from monitor.forward.records import Defined, Stored
 from monitor.model import Frame, Schema
 
 FILE_BYTES = 16 << 20
 """A file is closed at this size, or at an eighth of the bound where that is less."""
 
 LEAST_FILE_BYTES = 128 << 10
-
-WINDOW_BYTES = 4 << 20
-"""Read at once: half a million samples, which are then in memory while they are sent."""
-
-FRAMES_AT_ONCE = 64
-"""Frames read before others may run: about 0.1 ms."""
 
 TRY_AGAIN_SECONDS = 5.0
 """After a write that failed, how long nothing is tried: a full disk is not full for a moment."""
@@ -59,29 +52,6 @@ class Segment:
     samples: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Up to where everything was sent: a file's number, an offset, and what of it that was."""
-
-    number: int = 0
-    offset: int = 0
-    frames: int = 0
-    samples: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What was read at once, and the position that it ends at."""
-
-    parts: tuple[Part, ...]
-    frames: int
-    samples: int
-    oldest_at: float
-    end: Position
-    damaged: bool = False
-    """Whether the rest of a file could not be read."""
-
-
 @dataclass(slots=True)
 class Counts:
     """What became of samples in a queue's life in this process."""
@@ -89,15 +59,6 @@ class Counts:
     queued_total: int = 0
     dropped_total: int = 0
     damaged_files_total: int = 0
-
-
-@dataclass(slots=True)
-class _Reading:
-    """How far the reader knows the numbers of a file's streams."""
-
-    number: int = -1
-    offset: int = 0
-    streams: dict[int, Stream] = field(default_factory=dict)
 
 
 class Queue:
@@ -120,7 +81,7 @@ class Queue:
         self._streams: dict[tuple[str, str], tuple[Schema, int]] = {}
         self._defined = 0
         self._texts: WeakKeyDictionary[Schema, bytes] = WeakKeyDictionary()
-        self._reading = _Reading()
+        self._reader = Reader()
         self._not_before = 0.0
 
     def open(self) -> None:
@@ -254,7 +215,7 @@ class Queue:
         first = self._segments[0].number if self._segments else 0
         return self.position if self.position.number == first else Position()
 
-    def segments(self) -> tuple[tuple[int, Path, bool], ...]:
+    def segments(self) -> tuple[File, ...]:
         """The files to read in order, for `read`: number, path, and whether more may come."""
         last = len(self._segments) - 1
         return tuple(
@@ -276,70 +237,9 @@ class Queue:
         while self._segments and self._segments[0].number < self.position.number:
             self._remove_first()
 
-    def read(self, files: Sequence[tuple[int, Path, bool]], position: Position) -> Window | None:
-        """What waits from a position on, up to `WINDOW_BYTES`; none where nothing does.
-
-        For one thread at a time, which may be another than the others'.  What was removed
-        meanwhile is passed over.
-        """
-        for number, path, is_open in files:
-            if number < position.number:
-                continue
-            if number > position.number:
-                position = Position(number, len(records.MAGIC))
-            window = self._read_file(path, position, is_open=is_open)
-            if window is not None:
-                return window
-        return None
-
-    def _read_file(self, path: Path, position: Position, *, is_open: bool) -> Window | None:
-        """Some of one file.  One that is done or damaged ends with the beginning of the next."""
-        reading = self._reading
-        following = Position(position.number + 1, len(records.MAGIC))
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            return None
-        with file:
-            if reading.number != position.number or reading.offset > position.offset:
-                reading = self._reading = _Reading(position.number, len(records.MAGIC))
-            if file.read(len(records.MAGIC)) != records.MAGIC:
-                return None if is_open else Window((), 0, 0, 0.0, following, damaged=True)
-            begin = max(position.offset, len(records.MAGIC))
-            file.seek(reading.offset)
-            found: dict[Stream, list[Stored]] = {}
-            frames = samples = 0
-            end, is_done, is_broken = begin, False, False
-            for record, after in records.read(file):
-                reading.offset = after
-                if isinstance(record, Defined):
-                    reading.streams[record.number] = record.stream
-                elif isinstance(record, Tally):
-                    is_done = True
-                elif after > begin:
-                    stream = reading.streams.get(record.number)
-                    if stream is None or len(record.values) != 8 * len(stream.texts):
-                        is_broken = True
-                        break
-                    found.setdefault(stream, []).append(record)
-                    frames += 1
-                    if frames % FRAMES_AT_ONCE == 0:
-                        time.sleep(0)  # the event loop may have the interpreter now
-                    samples += len(stream.texts)
-                if after > begin:
-                    end = after
-                if is_done or end - begin >= WINDOW_BYTES:
-                    break
-            else:
-                is_broken = not is_open
-        parts = tuple(_part(stream, of) for stream, of in found.items())
-        oldest = min((float(part.at[0]) for part in parts), default=0.0)
-        if is_done or is_broken:
-            return Window(parts, frames, samples, oldest, following, damaged=is_broken)
-        if end == begin:
-            return None
-        sent = Position(position.number, end, position.frames + frames, position.samples + samples)
-        return Window(parts, frames, samples, oldest, sent)
+    def read(self, files: Sequence[File], position: Position) -> Window | None:
+        """What waits from a position on; see `Reader.read`, which may have a thread of its own."""
+        return self._reader.read(files, position)
 
     def _keep_position(self) -> None:
         position = self.position
@@ -394,13 +294,3 @@ def _found(path: Path) -> Segment:
     else:
         segment.frames, segment.samples = known.frames, known.samples
     return segment
-
-
-def _part(stream: Stream, frames: list[Stored]) -> Part:
-    """The frames of one stream by instant; of one instant the last."""
-    frames.sort(key=lambda frame: frame.at)
-    at = np.array([frame.at for frame in frames])
-    values = np.frombuffer(b"".join(frame.values for frame in frames), np.float64)
-    values = values.reshape(len(frames), len(stream.texts))
-    keep = np.append(np.diff(np.rint(at * 1000)) > 0, True)
-    return Part(stream, at[keep], values[keep])

@@ -25,7 +25,8 @@ import monitor
 from monitor.errors import MonitorError, excerpt
 from monitor.forward.config import RemoteWriteConfig
 from monitor.forward.encoding import CONTENT_HEADERS, Encoder, Part
-from monitor.forward.queue import WINDOW_BYTES, Queue, Window
+from monitor.forward.queue import Queue
+from monitor.forward.reading import WINDOW_BYTES, Window
 from monitor.outbound import client
 from monitor.outbound.connecting import Connector, trusting
 from monitor.outbound.targets import parse_url

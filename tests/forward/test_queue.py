@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from monitor.forward import queue as queues
-from monitor.forward.queue import POSITION, SUFFIX, Queue, Window
+from monitor.forward.queue import POSITION, SUFFIX, Queue
+from monitor.forward.reading import Window
 from monitor.model import Frame, Schema
 
 AT = 1_800_000_000.0
