@@ -18,7 +18,7 @@ from typing import Any
 from bench.door.house import House, People, house
 from bench.ingest.ledger import Audit, audit, gone
 from bench.store.calling import Called
-from bench.stream.accounts import cpu
+from bench.stream.accounts import cpu, waited
 
 PLACE = Path(__file__).resolve().parent.parent.parent
 """A disk, where /tmp may be memory."""
@@ -46,6 +46,8 @@ class Pushed:
     """Share of a core that the server takes while nobody pushes."""
     core: float
     """And while they push."""
+    waited: float
+    """Share of that time in which it could have run and had no processor."""
     rss_mib: tuple[float, float, float]
     """Before, at most, and at the end."""
     saw: Mapping[str, Any]
@@ -65,6 +67,8 @@ class Step:
 
     per_second: float
     core: float
+    waited: float
+    """As in `Pushed`: what comes of it is the machine's and not the server's."""
     rss_mib: float
     saw: Mapping[str, Any]
     over: str
@@ -96,14 +100,14 @@ def _fleet(hosts: int, over: str) -> Iterator[tuple[House, Called, float]]:
 
 def _run(
     server: House, sender: Called, idle: float, seconds: float, per_second: float, path: str = ""
-) -> tuple[dict[str, Any], float]:
-    """What the senders saw, and the share of a core that the server took meanwhile."""
-    used, began = cpu([server.pid]), time.monotonic()
+) -> tuple[dict[str, Any], float, float]:
+    """What the senders saw, and the shares of a core that the server took and waited for."""
+    used, had, began = cpu([server.pid]), waited(server.pid), time.monotonic()
     saw: dict[str, Any] = sender.call("run", seconds=seconds, per_second=per_second, path=path)
     took = time.monotonic() - began
     # The senders wait a moment before the first push and after the last.
     spent = cpu([server.pid]) - used - idle * max(0.0, took - seconds)
-    return saw, spent / seconds
+    return saw, spent / seconds, (waited(server.pid) - had) / took
 
 
 def _core(server: House, seconds: float) -> float:
@@ -119,13 +123,13 @@ def pushed(over: str, hosts: int, seconds: float) -> Pushed:
         path = server.data.parent / "ledger.npz"
         before = server.rss_mib
         server.reset_peak()
-        saw, core = _run(server, sender, idle, seconds, 1.0, str(path))
+        saw, core, late = _run(server, sender, idle, seconds, 1.0, str(path))
         rss = before, server.peak_mib, server.rss_mib
         os.kill(server.pid, signal.SIGKILL)
         sender.call("close")
         gone(server.pid)
         found = audit(server.data, path, 1 + round(WARM_SECONDS))
-    return Pushed(over, hosts, seconds, idle, core, rss, saw, found)
+    return Pushed(over, hosts, seconds, idle, core, late, rss, saw, found)
 
 
 def climbed(hosts: int, seconds: float) -> list[Step]:
@@ -134,8 +138,8 @@ def climbed(hosts: int, seconds: float) -> list[Step]:
     with _fleet(hosts, "websocket") as (server, sender, idle):
         sender.call("run", seconds=WARM_SECONDS, per_second=1.0, path="")
         for per_second in STEPS:
-            saw, core = _run(server, sender, idle, seconds, per_second)
-            step = Step(per_second, core, server.rss_mib, saw, _over(saw, core))
+            saw, core, late = _run(server, sender, idle, seconds, per_second)
+            step = Step(per_second, core, late, server.rss_mib, saw, _over(saw, core))
             steps.append(step)
             if step.over:
                 break

@@ -139,9 +139,8 @@ class Sender:
             group = order[start:stop]
             who, which = np.divmod(group, frames)
             due = begin + (ticks.ravel()[group[0]] + 1) * TICK_SECONDS
-            wait = due - time.monotonic()
-            await asyncio.sleep(max(0.0, wait))
-            late.append(max(0.0, -wait))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            late.append(time.monotonic() - due)
             free = self._waiting[who] < MOST_UNDER_WAY
             left_out += int(np.count_nonzero(~free))
             who, which = who[free], which[free]

@@ -32,6 +32,17 @@ def _scheduled(pid: int) -> float:
     return nanoseconds / 1e9
 
 
+def waited(pid: int) -> float:
+    """Seconds that a process's first thread could have run and had no processor.
+
+    0 where the kernel keeps no account of it.  Who waits is slow for want of a machine.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
+
+
 def rss_kib(pids: Pids) -> float:
     """Resident memory in KiB."""
     return sum(
