@@ -54,6 +54,7 @@ _SUBJECTS: dict[str, tuple[_Compute, str, str, str]] = {
     "system.network.conntrack.max": (shares.conntrack, "", "", "limit"),
     "system.tasks.count": (shares.tasks, "", "", "count"),
     "system.tasks.limit": (shares.tasks, "", "", "limit"),
+    "system.processes.count": (shares.processes, "", "", "state"),
     "system.boot_time": (shares.uptime, "", "", "boot"),
 }
 """By metric: what is made of it, the attribute that tells its subjects apart, and the two that say

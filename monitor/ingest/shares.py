@@ -49,6 +49,7 @@ MADE = frozenset(
         "system.file_descriptors.utilization",
         "system.network.conntrack.utilization",
         "system.tasks.utilization",
+        "system.processes.count",
         "system.uptime",
     }
 )
@@ -241,6 +242,14 @@ def tasks(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
     """From ``count`` and ``limit``."""
     del name, before
     return {"system.tasks.utilization": _ratio(now["count"], now["limit"])}
+
+
+def processes(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
+    """From state: processes in it.  All of them, once the states are sure to be all."""
+    del name
+    states = [count for (_, state), count in now.parts.items() if state]
+    whole = before is not None and ("", "") not in now.parts and len(states) > 1
+    return {"system.processes.count": _sum(states) if whole else _NAN}
 
 
 def uptime(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
