@@ -84,7 +84,7 @@ class Poller:
         self._open = open
         self._running: dict[Target, _Running] = {}
         self._labels: dict[str, dict[str, str]] = {}
-        self._left_out = 0
+        self._left_out: list[str] = []
         self._house = House(
             lanes,
             take,
@@ -127,9 +127,7 @@ class Poller:
     def complaints(self) -> list[str]:
         """What is wrong with the lists of targets, a sentence each."""
         found = [f"{job.name}: {said}" for job in self._jobs for said in job.complaints]
-        if self._left_out:
-            found.append(f"{self._left_out} targets are more than are polled")
-        return found
+        return found + self._left_out
 
     async def _look(self) -> None:
         """Read files of targets that have changed."""
@@ -144,9 +142,13 @@ class Poller:
 
     async def _arrange(self) -> None:
         """Begin with targets that are new, and end with those that are gone."""
-        wanted, self._left_out = distinct(
+        wanted, left_out = distinct(
             [target for job in self._jobs for target in (*job.named, *job.listed)]
         )
+        if left_out != self._left_out:
+            for said in left_out:
+                logger.warning("targets: %s", said)
+        self._left_out = left_out
         self._labels = _by_host(wanted)
         gone = [target for target in self._running if target not in set(wanted)]
         for target in gone:

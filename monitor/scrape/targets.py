@@ -39,7 +39,8 @@ DEFAULT_PATH = "/metrics"
 class Target:
     """One place that is polled for one job.
 
-    `instance` is ``HOST:PORT`` as Prometheus has it; `labels` are its host's.
+    `instance` is ``HOST:PORT`` as Prometheus has it, and the path where that is not /metrics;
+    `labels` are its host's.
     """
 
     job: str
@@ -88,7 +89,9 @@ def made(job: str, text: str, labels: Mapping[str, str] | None = None) -> Target
     except InputError as error:
         raise ValueError(error.detail) from None
     own = {name: value for name, value in given.items() if not name.startswith("__")}
-    return Target(job, url, judged.place, host, judged.place.written, own)
+    asked = judged.rest.partition("?")[0]
+    instance = judged.place.written + (asked if asked != DEFAULT_PATH else "")
+    return Target(job, url, judged.place, host, instance, own)
 
 
 def _masked(text: str) -> str:
@@ -193,7 +196,21 @@ def _signature(path: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def distinct(targets: Sequence[Target]) -> tuple[list[Target], int]:
-    """The first of each target, `MOST_TARGETS` of them at most, and how many were left out."""
-    kept = list(dict.fromkeys(targets))
-    return kept[:MOST_TARGETS], max(0, len(kept) - MOST_TARGETS)
+def distinct(targets: Sequence[Target]) -> tuple[list[Target], list[str]]:
+    """The targets that are polled, and in a sentence each which are not.
+
+    Of those whose series would have the same names the first one is, and `MOST_TARGETS` in all.
+    """
+    first: dict[tuple[str, str], Target] = {}
+    for target in targets:
+        first.setdefault((target.job, target.instance), target)
+    kept = list(first.values())
+    same = len(set(targets)) - len(kept)
+    complaints = []
+    if same:
+        said = "differ from another one of their job only in the scheme, the query or the host"
+        complaints.append(f"{same} targets {said}, and are not polled")
+    if len(kept) > MOST_TARGETS:
+        more = len(kept) - MOST_TARGETS
+        complaints.append(f"{more} targets are more than {MOST_TARGETS:,} and are not polled")
+    return kept[:MOST_TARGETS], complaints

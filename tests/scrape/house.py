@@ -15,10 +15,12 @@ from monitor.log.memory_registry import MemoryRegistry
 from monitor.outbound.guard import Guard
 from monitor.outbound.resolving import Resolver
 from monitor.pipeline import Pipeline
+from monitor.scrape import scraper
 from monitor.scrape.config import ScrapeConfig
 from monitor.scrape.fetching import Fetchers
 from monitor.scrape.poller import Poller
-from monitor.scrape.scraper import TargetStatus
+from monitor.scrape.scraper import Scraper, TargetStatus
+from monitor.scrape.targets import made
 from monitor.store.memory import MemoryStore
 
 OWN = "hub"
@@ -56,6 +58,21 @@ class House:
             self.fleet.met,
             self.state.hosts.__contains__,
         )
+
+    def scraper(self, target: str, config: ScrapeConfig) -> Scraper:
+        """One target, to be scraped by hand."""
+        found = made("app", target)
+        shared = scraper.House(
+            self.intake.lanes,
+            self.intake.take,
+            self.fleet.met,
+            time.time,
+            self.state.hosts.__contains__,
+            lambda _: {},
+            asyncio.Semaphore(1),
+            asyncio.Semaphore(1),
+        )
+        return Scraper(found, config, shared, Fetchers(Guard(), Resolver())(found, config))
 
     def host(self, name: str = "127.0.0.1") -> HostState:
         return self.state.hosts[name]

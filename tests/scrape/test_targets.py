@@ -16,7 +16,7 @@ from monitor.scrape.targets import FILE_BYTES, MOST_TARGETS, TargetFiles, distin
     [
         ("web-1:9100", "http://web-1:9100/metrics", "web-1", "web-1:9100"),
         ("Web-1.LAN:9100", "http://Web-1.LAN:9100/metrics", "web-1.lan", "web-1.lan:9100"),
-        ("https://web-1/x?y=z", "https://web-1/x?y=z", "web-1", "web-1:443"),
+        ("https://web-1/x?y=z", "https://web-1/x?y=z", "web-1", "web-1:443/x"),
         ("https://web-1", "https://web-1/metrics", "web-1", "web-1:443"),
         (
             "[2001:db8::1]:9100",
@@ -135,5 +135,8 @@ def test_a_pipe_is_no_file_of_targets(tmp_path: Path) -> None:
 
 def test_each_target_is_polled_once_and_only_so_many() -> None:
     many = [made("node", f"web-{n}:9100") for n in range(MOST_TARGETS + 5)]
-    kept, left_out = distinct([many[0], *many])
-    assert (kept, left_out) == (many[:MOST_TARGETS], 5)
+    twice = made("node", "https://web-0:9100/metrics?x=y")
+    kept, complaints = distinct([many[0], twice, *many])
+    assert kept == many[:MOST_TARGETS]
+    assert [said.split(" ")[0] for said in complaints] == ["1", "5"]
+    assert not distinct([many[0], many[0], made("other", "web-0:9100")])[1]
