@@ -128,5 +128,8 @@ class RemoteWriteConfig:
             yield ("token", "username"), "a token, or a name and a password: not both"
         if bool(self.username) != (self.password is not None):
             yield ("username", "password_file"), "username and password are given together"
+        token = self.token.reveal() if self.token is not None else ""
+        if not (token.isascii() and token.isprintable()):
+            yield ("token_file", "token"), "a token has printable ASCII characters only"
         if ":" in self.username:
             yield ("username",), "a name for a password holds no colon"

@@ -125,7 +125,11 @@ class Encoder:
         seen: set[bytes] = set()
         found: list[bytes | None] = []
         for text in stream.texts:
-            written = self._written(stream.host, SeriesKey.parse(text))
+            try:
+                written = self._written(stream.host, SeriesKey.parse(text))
+            except (ValueError, IndexError):
+                found.append(None)  # no KEY, which nothing should have let in
+                continue
             found.append(None if written in seen else written)
             seen.add(written)
         kept = self._kept[stream] = tuple(found)

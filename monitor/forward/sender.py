@@ -136,7 +136,15 @@ class Sender:
         """Send until told to end."""
         with contextlib.suppress(Ending):
             while True:
-                await self._send_window(await self._next())
+                try:
+                    await self._send_window(await self._next())
+                except Ending:
+                    raise
+                except Exception:  # noqa: BLE001 - it is logged
+                    # A fault of ours, here, must not end the watching of every host.
+                    self._log.exception("sending failed")
+                    self._failed("a fault of this server's own: its log says more")
+                    await self._pause(LONGEST_WAIT_SECONDS)
 
     async def end(self, seconds: float, task: asyncio.Task[None]) -> None:
         """Send what waits for at most so long, where the receiver takes it; then close."""

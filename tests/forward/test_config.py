@@ -75,6 +75,17 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, expected: str) -> None
     assert expected in "\n".join(refusal.value.complaints)
 
 
+def test_a_token_that_cannot_be_sent_is_said_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAR", "s3crét")
+    with pytest.raises(ConfigError) as refusal:
+        loaded(tmp_path, 'url = "http://a/"\ntoken = "env:FAR"')
+    (said,) = refusal.value.complaints
+    assert "printable ASCII" in said
+    assert "s3cr" not in said
+
+
 def test_a_token_and_a_password_are_one_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

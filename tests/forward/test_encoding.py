@@ -69,6 +69,12 @@ def test_twins_are_sent_once_and_an_own_label_wins() -> None:
     assert list(found) == ["__name__=x_y,dc=own,host=h"]
 
 
+def test_what_is_no_key_costs_itself_alone() -> None:
+    found, samples = sent(Encoder(), part(Stream("h", ("a{", 'b{c="\\', "d")), [1.0, 2.0, 3.0]))
+    assert samples == 1
+    assert list(found) == ["__name__=d,host=h"]
+
+
 def test_what_is_kept_is_not_taken_for_another_host() -> None:
     encoder = Encoder()
     for host in ("a", "b", "a"):

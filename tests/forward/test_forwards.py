@@ -17,7 +17,7 @@ from monitor.core.secret import Secret
 from monitor.errors import StartError
 from monitor.forward import sender as senders
 from monitor.forward.config import RemoteWriteConfig
-from monitor.forward.encoding import Part, Stream
+from monitor.forward.encoding import Encoder, Part, Stream
 from monitor.forward.forwards import Forwards, ForwardStatus
 from monitor.forward.sender import requests, wait_seconds
 from monitor.model import Frame, Schema
@@ -264,6 +264,24 @@ async def test_the_end_is_not_held_up_by_a_receiver_that_hangs(tmp_path: Path) -
     async with receiving() as receiver, forwarding(tmp_path, receiver.url) as forwards:
         await idle(forwards)
         assert arrived(receiver) == [1]
+
+
+async def test_a_fault_of_ours_is_said_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, faults = Encoder.body, iter([RuntimeError("odd")])
+
+    def body(encoder: Encoder, parts: list[Part]) -> tuple[bytes, int]:
+        for fault in faults:
+            raise fault
+        return real(encoder, parts)
+
+    monkeypatch.setattr(Encoder, "body", body)
+    async with receiving() as receiver, forwarding(tmp_path, receiver.url) as forwards:
+        forwards.tap(frames(1))
+        await idle(forwards)
+        assert arrived(receiver) == [1]
+    assert "sending failed" in capsys.readouterr().out
 
 
 async def test_one_receiver_that_is_away_holds_no_other_up(tmp_path: Path) -> None:

@@ -172,3 +172,28 @@ def test_prometheus_takes_and_scrapes_without_a_complaint(tmp_path: Path) -> Non
     finally:
         prometheus.end()
         server.end()
+
+
+def test_another_server_of_ours_has_the_same_series(tmp_path: Path) -> None:
+    far = serving.start(tmp_path / "far")
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(port=far.url.rpartition(":")[2]))
+    server = serving.start(tmp_path / "one", "--config", str(config))
+    try:
+        now = int(time.time())
+        push(server, "b-1", {now - 1.0: [1.0, 2.0], now - 0.0: [3.0, 4.0]})
+
+        def hosts() -> list[str]:
+            return [host["host"] for host in json.loads(request(far, "GET", "/api/v1/hosts"))]
+
+        until(lambda: {"hub", "web-1"} <= set(hosts()), "the hosts do not come")
+        listed = json.loads(request(far, "GET", "/api/v1/hosts/web-1/series"))
+        assert {series["key"] for series in listed} >= {KEYS[0], "app_value"}
+        detail = json.loads(request(far, "GET", "/api/v1/hosts/web-1"))
+        assert detail["metrics"]["app_value"] == 4.0
+        assert detail["metrics"][KEYS[0]] == 2.0  # the rate of what was sent as a count
+        own = json.loads(request(far, "GET", "/api/v1/hosts/hub"))["metrics"]
+        assert "system.memory.utilization" in own
+    finally:
+        server.end()
+        far.end()
