@@ -33,6 +33,7 @@ from monitor.web.edge import Edge
 from monitor.web.endpoint import PATH as STREAM_PATH
 from monitor.web.endpoint import StreamEndpoint
 from monitor.web.eventspage import Events
+from monitor.web.flows import Flows
 from monitor.web.forms import FORM
 from monitor.web.forwarded import Proxies
 from monitor.web.hostactions import HostActions
@@ -88,6 +89,7 @@ def routed(services: Services) -> Routed:
         Settings(services, printer, installing),
         installing,
         HostActions(services),
+        Flows(services, printer),
     )
     policies = _added(
         app, [*_routes(services), *(route for room in rooms for route in room.routes)]

@@ -131,6 +131,7 @@ TABLE: dict[tuple[str, str], Expected] = {
         ADMINS, "/settings/accounts/nobody/delete", 404
     ),
     ("GET", "/settings/tokens"): Expected(ADMINS, "/settings/tokens"),
+    ("GET", "/settings/flows"): Expected(ADMINS, "/settings/flows"),
     ("POST", "/settings/tokens"): Expected(ADMINS, "/settings/tokens", 400, {"kind": "king"}),
     ("POST", "/settings/tokens/<id_>/rotate"): Expected(
         ADMINS, "/settings/tokens/0123456789/rotate", 404
