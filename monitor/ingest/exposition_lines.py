@@ -47,6 +47,11 @@ _TOKEN = re.compile(r"[^ \t]*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE | re.ASCII)
 _MILLISECONDS = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_LABEL_PAIR = r'[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*"'
+_USUAL = re.compile(
+    rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{((?:{_LABEL_PAIR}(?:,{_LABEL_PAIR})*)?)\}})? ([^ \t{{#]+)"
+)
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*)"')
 _COMPOSITE = re.compile(r"\{ *[a-z_]+:")
 _EXEMPLAR = re.compile(
     r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\[\\"n])*",?)*\} ([^ ]+)(?: ([^ ]+))?', re.ASCII
@@ -90,7 +95,31 @@ def read_sample(line: str, number: int, is_open: bool) -> Sample:
 
     Raises `ExpositionError`.
     """
-    return _Line(line, number, is_open).sample()
+    return _usual(line) or _Line(line, number, is_open).sample()
+
+
+def _usual(line: str) -> Sample | None:
+    """The sample on a line as nearly all are: no escapes, no timestamp; none where it is not."""
+    match = _USUAL.fullmatch(line) if len(line) <= LONGEST_LINE_CHARACTERS else None
+    if match is None:
+        return None
+    name, inner, number = match.groups()
+    pairs = _PAIR.findall(inner) if inner else []
+    labels = dict(pairs)
+    value = read_number(number)
+    if (
+        value is None
+        or len(name) > LONGEST_NAME_CHARACTERS
+        or len(labels) < len(pairs)
+        or len(pairs) > MOST_ATTRIBUTES
+        or "__name__" in labels
+    ):
+        return None
+    for each in labels.values():
+        if not each or len(each) > LONGEST_ATTRIBUTE_CHARACTERS:
+            return None
+    series = Series(name, tuple(sorted(pairs)))
+    return Sample(series, number, match.start(3), value, None)
 
 
 def read_comment(line: str, number: int, is_open: bool) -> None:
