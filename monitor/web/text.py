@@ -6,11 +6,13 @@ name can move a terminal's cursor or pass for a line of ours.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
 from monitor.web.fleetview import Fleet
 from monitor.web.hostview import HostPage, Named, Tile
+from monitor.web.sources import Source
 from monitor.web.tables import LiveTable, SnapshotTable
 from monitor.web.views import Value
 
@@ -21,6 +23,9 @@ LONGEST_NAME = 32
 """Characters of a name in a column; a longer one ends in an ellipsis."""
 
 MOST_PROCESSES = 15
+
+MOST_SAID = 10
+"""Lines of what is odd about the fleet."""
 
 
 def escaped(text: str, most: int = LONGEST_NAME) -> str:
@@ -38,8 +43,9 @@ def escaped(text: str, most: int = LONGEST_NAME) -> str:
 
 def fleet_text(fleet: Fleet) -> str:
     """The fleet page: a line a host."""
-    if not fleet.rows:
-        return "No hosts yet.\n"
+    said = [_wrapped(each.text) for each in fleet.refused[:MOST_SAID]]
+    if fleet.is_empty:
+        return "\n".join(["No hosts yet.", *said]) + "\n"
     heads = ["HOST", "STATUS", *(column.short for column in fleet.columns)]
     rows = [
         [
@@ -49,12 +55,27 @@ def fleet_text(fleet: Fleet) -> str:
         ]
         for row in fleet.rows
     ]
-    return _counts(fleet) + "\n\n" + table(heads, rows, left=2)
+    skewed = [row for row in fleet.rows if row.skew]
+    said += [f"! {escaped(row.name)}: {row.skew}" for row in skewed[:MOST_SAID]]
+    parts = [_counts(fleet)]
+    if said:
+        parts.append("\n".join(said))
+    if rows:
+        parts.append(table(heads, rows, left=2).rstrip("\n"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    """Something odd, in at most three lines."""
+    plain = escaped(text, 3 * (MOST_COLUMNS - 8))
+    lines = textwrap.wrap(plain, MOST_COLUMNS - 2, initial_indent="! ", subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 def _counts(fleet: Fleet) -> str:
     named = [f"{count} {word}" for word, count in fleet.counts.items() if count]
-    hosts = "1 host" if len(fleet.rows) == 1 else f"{len(fleet.rows)} hosts"
+    total = sum(fleet.counts.values())
+    hosts = "1 host" if total == 1 else f"{total} hosts"
     return f"{hosts}: {', '.join(named)}"
 
 
@@ -64,6 +85,8 @@ def host_text(page: HostPage) -> str:
     parts = [f"{name}  {page.status.word}, last heard {page.seen} ago"]
     facts = [("Uptime", page.uptime.text), *page.facts, *page.labels]
     parts.append("\n".join(f"{escaped(name)}: {escaped(words, 64)}" for name, words in facts))
+    if page.sender.sources:
+        parts.append("\n".join(_source(each) for each in page.sender.sources))
     if page.notices:
         parts.append("\n".join(f"! {escaped(words, 90)}" for _, words in page.notices))
     parts.append(
@@ -82,6 +105,12 @@ def host_text(page: HostPage) -> str:
         notes = [f"{escaped(k)}: {escaped(text, 64)}" for k, text in page.notes.items()]
         parts.append("NOTES\n" + "\n".join(notes))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _source(source: Source) -> str:
+    every = f", {source.every}" if source.every else ""
+    lag = f", {source.lag} late" if source.lag else ""
+    return f"Sent by {escaped(source.words, 48)}{every}, last {source.heard}{lag}"
 
 
 def _tile(tile: Tile) -> list[str]:

@@ -29,7 +29,8 @@ class TurnedAway:
     @property
     def text(self) -> str:
         """All of it, for text pages."""
-        return f"{self.before}{self.host}{self.after} {self.advice} ({self.times})"
+        parts = (f"{self.before}{self.host}{self.after}", self.advice, f"({self.times})")
+        return " ".join(part for part in parts if part)
 
 
 def turned_away(refusal: Refusal, now: float, own_host: str) -> TurnedAway:
