@@ -2,7 +2,7 @@
 # Fetches the servers of Debian that tests and benches lean on, and unpacks each below
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
-#   servers.sh          nginx with nchan, node_exporter
+#   servers.sh          nginx with nchan, node_exporter, Prometheus
 #   servers.sh bench    also what only benches compare with, 180 MB: VictoriaMetrics, Prometheus,
 #                       collectd, netdata
 #
@@ -101,9 +101,10 @@ server nginx "$cache" "tests and benches" "usr/sbin/nginx usr/lib/nginx/modules/
 # Below nginx's own folder: where that is made anew, so are these.
 server node_exporter "$cache/node-exporter" tests usr/bin/prometheus-node-exporter \
     prometheus-node-exporter
+server Prometheus "$cache/prometheus" "tests and benches" "usr/bin/prometheus usr/bin/promtool" \
+    prometheus
 [ "${1:-}" = bench ] || exit 0
 server VictoriaMetrics "$cache/victoria-metrics" benches usr/bin/victoria-metrics victoria-metrics
-server Prometheus "$cache/prometheus" benches "usr/bin/prometheus usr/bin/promtool" prometheus
 server collectd "$cache/collectd" benches "usr/sbin/collectd usr/lib/collectd/disk.so" collectd-core
 server netdata "$cache/netdata" benches \
     "usr/sbin/netdata usr/lib/netdata/plugins.d/apps.plugin" netdata-core

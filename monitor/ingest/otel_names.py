@@ -130,7 +130,7 @@ def told(name: str, attributes: Mapping[str, str]) -> Told | None:
                 return None
         case ["system", "network"]:
             if ours == "system.network.connections":
-                return _connections(short) or Told(SeriesKey.of(name, **attributes))
+                return _connections(short) or Told(_key(name, attributes))
             if "interface" not in short and "device" in short:
                 short["interface"] = short.pop("device")
             short = _renamed(short, "direction", _DIRECTIONS)
@@ -143,12 +143,16 @@ def told(name: str, attributes: Mapping[str, str]) -> Told | None:
                 short["state"] = _STATUSES.get(short["status"], short["status"])
                 del short["status"]
         case _:
-            return Told(SeriesKey.of(name, **attributes))
+            return Told(_key(name, attributes))
     short = {key: value for key, value in short.items() if key not in _LEFT_OUT.get(ours, ())}
     known = CATALOG.get(ours)
     if known is None or not short.keys() <= set(known.attributes):
-        return Told(SeriesKey.of(name, **attributes))
-    return Told(SeriesKey.of(ours, **short))
+        return Told(_key(name, attributes))
+    return Told(_key(ours, short))
+
+
+def _key(name: str, attributes: Mapping[str, str]) -> SeriesKey:
+    return SeriesKey(name, tuple(sorted(attributes.items())))
 
 
 def _renamed(short: dict[str, str], attribute: str, words: Mapping[str, str]) -> dict[str, str]:
@@ -179,4 +183,4 @@ def _paging(name: str, short: dict[str, str]) -> Told | None:
         return Told(found, 1 / _GOPSUTIL_PAGE_BYTES)
     if name == "system.paging.faults" and kind:
         return Told(SeriesKey.of(name, kind=kind))
-    return Told(SeriesKey.of(name, **short))
+    return Told(_key(name, short))

@@ -339,7 +339,7 @@ def _found(
     if resource.program and not name.startswith("system."):
         # A program's: two of them on one host may call their numbers the same.
         whole = dict(resource.program) | dict(key.attributes)
-        key = SeriesKey.of(key.name, **whole)
+        key = SeriesKey(key.name, tuple(sorted(whole.items())))
     text = str(key)
     names.key(text, "metrics")
     return text, found.factor

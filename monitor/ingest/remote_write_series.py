@@ -88,7 +88,7 @@ def _parts(name: str, labels: dict[str, str]) -> tuple[Part, ...]:
 
 
 def _part(name: str, attributes: Mapping[str, str]) -> Part:
-    text = str(SeriesKey.of(name, **attributes))
+    text = str(SeriesKey(name, tuple(sorted(attributes.items()))))
     names.key(text, "labels")
     return Part(text)
 

@@ -147,12 +147,13 @@ class Table:
         number = self._numbers[head]
         if number >= 0:
             return number
-        number = self._numbers[head] = self._new()
         try:
             found = place(labels)
         except InputError as error:
+            number = self._numbers[head] = self._new()
             self.refusals[number] = error
             return number
+        number = self._numbers[head] = self._new()
         where = self._by_name.setdefault((found.host, found.source), len(self.targets))
         if where == len(self.targets):
             self.targets.append(Target(found.host, found.source))

@@ -176,6 +176,7 @@ def wanted() -> dict[str, float]:
             key("system.processes.count", state="zombie"),
         ),
         ("system.cpu.time", {"more": "x"}, key("system.cpu.time", more="x")),
+        ("n", {"name": "a", "cls": "b"}, 'n{cls="b",name="a"}'),
         (
             "http.server.request.duration",
             {"http.request.method": "GET"},

@@ -122,6 +122,13 @@ async def test_the_host_is_told_by_host_and_else_by_instance() -> None:
     assert house.frames[0].schema.texts == (key("n", instance="x:1"),)
 
 
+async def test_labels_may_be_called_as_anything() -> None:
+    house = House()
+    labels = {"name": "a", "cls": "b", "self": "c", "__meta": "d", "host": "web-1"}
+    assert (await house.write(made.series({"__name__": "n", **labels}, (1, NOW)))).written == 1
+    assert house.frames[0].schema.texts == ('n{__meta="d",cls="b",name="a",self="c"}',)
+
+
 @pytest.mark.parametrize(
     ("labels", "code"),
     [
