@@ -110,33 +110,33 @@ def refusal(code: str, host: str = "web-1", count: int = 1, **more: object) -> R
         (
             refusal("host_taken", count=12),
             (
-                "Another machine calls itself web-1 and was turned away. If the machine was replaced or"
-                " set up anew, accept it; else give it another name. (from 192.0.2.7, 12 times, last"
-                " 1 min ago)"
+                "Another machine calls itself web-1 and was turned away. If the machine was"
+                " replaced or set up anew, accept it; else give it another name. (from 192.0.2.7,"
+                " 12 times, last 1 min ago)"
             ),
             True,
         ),
         (
             refusal("host_taken", "hub"),
             (
-                "Another machine calls itself hub, which is the host that this server runs on. Give it"
-                " another name. (from 192.0.2.7, once, 1 min ago)"
+                "Another machine calls itself hub, which is the host that this server runs on."
+                " Give it another name. (from 192.0.2.7, once, 1 min ago)"
             ),
             False,
         ),
         (
             refusal("schema_version", info={"version": "9.0"}, address=""),
             (
-                "The agent of web-1 (9.0) speaks another protocol than this server. Upgrade the server"
-                " first, then its agents. (once, 1 min ago)"
+                "The agent of web-1 (9.0) speaks another protocol than this server. Upgrade the"
+                " server first, then its agents. (once, 1 min ago)"
             ),
             False,
         ),
         (
             refusal("bad_time", skew_seconds=-3_600.0),
             (
-                "The clock of web-1 is 1 h 0 min ahead: its frames are refused. Have it set its clock"
-                " by the network. (from 192.0.2.7, once, 1 min ago)"
+                "The clock of web-1 is 1 h 0 min ahead: its frames are refused. Have it set its"
+                " clock by the network. (from 192.0.2.7, once, 1 min ago)"
             ),
             False,
         ),
