@@ -210,6 +210,11 @@ class Lanes:
         for key in [key for key in self._lanes if key[0] == host]:
             self._drop(key)
 
+    def leave(self, host: str, source: str) -> None:
+        """Let go of one lane, whose source says no more; nothing where there is none."""
+        if (host, source) in self._lanes:
+            self._drop((host, source))
+
     def _drop(self, key: tuple[str, str]) -> None:
         self._lanes.pop(key).close()
         left = self._of_host.get(key[0], 1) - 1

@@ -183,7 +183,8 @@ class Scraper:
         self.status = dataclasses.replace(self.status, up=False, code=code, detail=detail)
 
     async def close(self) -> None:
-        """Close its connection."""
+        """Close its connection, and let go of its lane."""
+        self._house.lanes.leave(self.target.host, self.target.source)
         await self._fetcher.close()
 
     async def _reading(self, answer: Answer, at: float) -> _Read:

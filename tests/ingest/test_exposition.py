@@ -294,7 +294,7 @@ def oracle(families: Any) -> Found:
 
 
 @given(st.lists(samples(), max_size=8), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_text_is_read_as_prometheus_client_reads_it(
     lines: list[tuple[str, str]], with_timestamps: bool
 ) -> None:
@@ -310,7 +310,7 @@ def test_the_text_is_read_as_prometheus_client_reads_it(
 
 
 @given(st.lists(samples(), max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_openmetrics_is_read_as_prometheus_client_reads_it(lines: list[tuple[str, str]]) -> None:
     """It must be so for what it takes: it wants families together, and we do not care."""
     distinct = dict(lines)
@@ -325,7 +325,7 @@ def test_openmetrics_is_read_as_prometheus_client_reads_it(lines: list[tuple[str
 
 
 @given(st.text(st.sampled_from('ab{}="\\n,# 1.e+-_\n\tTYPE'), max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_read_or_refused(text: str) -> None:
     """It must be that nothing but an error of ours comes out, in a few words; cold or warm."""
     exposition = Exposition()
