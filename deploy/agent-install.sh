@@ -4,7 +4,8 @@
 #
 #   enrol TOKEN [--name HOST]     install, hand over the token, start
 #   enrol --token-file FILE …     the same, with the token in a file
-#   upgrade                       install this server's version, start again
+#   upgrade                       install this server's version, start again; the installed agent
+#                                 has a program of this name, which fetches this file anew
 #   uninstall                     stop, and remove all of it
 #
 #   --prefix DIR   everything in one folder, as this user, started without systemd; what a user
@@ -22,6 +23,7 @@ set -eu
 
 SERVER='@SERVER@'
 PIN='@PIN@'
+KEY='@KEY@'
 VERSION='@VERSION@'
 WHEEL='@WHEEL@'
 SHA256='@SHA256@'
@@ -121,8 +123,15 @@ export PYTHONPATH='$program'
 exec '$python' -P -s -S -m monitor.agent --spool "\${STATE_DIRECTORY:-$spool}" \\
     --token-file "\$token" \$AGENT_ARGS "\$@"
 END
+    cat >"$program.new/upgrade" <<END
+#!/bin/sh
+# Installs the version that the server has now, and starts it.
+set -eu
+said=\$(curl -fsS${KEY:+k --pinnedpubkey $KEY} '$SERVER/install.sh')
+printf '%s\nupgrade${prefix:+ --prefix %s}\n' "\$said"${prefix:+ '$prefix'} | sh
+END
     chmod -R u+rwX,go+rX,go-w "$program.new"
-    chmod 755 "$program.new/run"
+    chmod 755 "$program.new/run" "$program.new/upgrade"
     rm -rf "$program.old"
     if [ -d "$program" ]; then mv "$program" "$program.old"; fi
     mv "$program.new" "$program"

@@ -56,8 +56,8 @@ class Installing:
             raise NotFound("there is no installer for this address")
         made = await self._bundle()
         trust = await self.seen()
-        pin = trust.pin if trust is not None and trust.is_private else ""
-        text = await asyncio.to_thread(script, url, pin, made.sha256)
+        private = trust if trust is not None and trust.is_private else None
+        text = await asyncio.to_thread(script, url, private, made.sha256)
         return _file(text.encode(), "text/x-shellscript; charset=utf-8")
 
     async def wheel(self) -> Response:
@@ -110,15 +110,16 @@ class Installing:
             return self._made
 
 
-def script(url: str, pin: str, sha256: str) -> str:
-    """The installer for a server at `url`; `pin` is empty where systems know its certificate.
+def script(url: str, private: Trust | None, sha256: str) -> str:
+    """The installer for a server at `url`; `private` is what to pin where no system knows it.
 
     Raises `StartError` where the installation is not whole.
     """
     place = folder("deploy")
     values = {
         "SERVER": url,
-        "PIN": pin,
+        "PIN": private.pin if private is not None else "",
+        "KEY": private.key_pin if private is not None else "",
         "VERSION": monitor.__version__,
         "WHEEL": bundle.NAME,
         "SHA256": sha256,

@@ -100,9 +100,9 @@ async def test_a_name_that_is_not_ours_gets_no_script(rig: PeopledRig, host: str
 
 async def test_a_private_authority_is_pinned_and_a_public_one_is_not(rig: PeopledRig) -> None:
     private = (await caller(rig, PRIVATE)("GET", "/install.sh")).body.decode()
-    assert f"\nPIN='{PRIVATE.pin}'\n" in private
+    assert f"\nPIN='{PRIVATE.pin}'\nKEY='{PRIVATE.key_pin}'\n" in private
     public = (await caller(rig, PUBLIC)("GET", "/install.sh")).body.decode()
-    assert "\nPIN=''\n" in public
+    assert "\nPIN=''\nKEY=''\n" in public
     assert (await caller(rig, PUBLIC)("GET", "/ca.pem")).body == b"PEM\n"
 
 
@@ -155,7 +155,7 @@ async def test_what_cannot_be_made_is_our_fault_for_now(
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_the_script_is_one_that_shells_read(shell: str, tmp_path: Path) -> None:
     """It must be that it is plain sh, and that piped in alone it does nothing but say what."""
-    text = script("https://mon.example:8460", PRIVATE.pin, "0" * 64)
+    text = script("https://mon.example:8460", PRIVATE, "0" * 64)
     done = subprocess.run(
         [shell],
         input=text,
@@ -173,7 +173,7 @@ def test_the_script_is_one_that_shells_read(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.99])
 def test_a_script_that_was_cut_off_does_nothing(cut: float, tmp_path: Path) -> None:
     """It must be that half of it, with the line after it, installs nothing."""
-    text = script("http://127.0.0.1:1", "", "0" * 64)
+    text = script("http://127.0.0.1:1", None, "0" * 64)
     half = text[: int(len(text) * cut)]
     done = subprocess.run(
         ["sh"],
