@@ -26,7 +26,8 @@ def judged(answer: Answer) -> Problem | bool | None:
     if problem is not None:
         return problem
     if answer.status in _PASSING:  # a proxy's word, whose own says when to come back
-        told = {"status": answer.status, "code": "unavailable"}
+        detail = f"it answers with status {answer.status}"
+        told = {"status": answer.status, "code": "unavailable", "detail": detail}
         return Problem.of(told, retry_after=answer.headers.get("retry-after", ""))
     if 300 <= answer.status < 400:
         raise Cut("it redirects to another address, which is not followed: name the right one")

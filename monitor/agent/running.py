@@ -55,7 +55,7 @@ class Agent:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._push = _Push(settings) if settings.agent.server else None
+        self._push = Push(settings) if settings.agent.server else None
         self._page = None
         if settings.agent.listen:
             # Most agents serve nothing.
@@ -105,7 +105,7 @@ class Agent:
             await self._push.take(frame, snapshots)
 
 
-class _Push:
+class Push:
     """Everything that sending needs."""
 
     def __init__(self, settings: Settings) -> None:

@@ -165,7 +165,7 @@ class Sender:
                 finally:
                     self._carrier = None
                     self._set_aside()
-                await carrier.close()
+                    await carrier.close()
             except Cut as cut:
                 why = cut
             except Refused as refused:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 
 Judge = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -82,9 +83,10 @@ class FakeServer:
         try:
             hello = {"server": {"version": "0", "protocol": [1, 1], "time": 0.0}}
             await connection.send(msgpack.packb({**hello, "watched": self.watched}))
-            async for message in connection:
-                assert isinstance(message, bytes)
-                await self._take(connection, msgpack.unpackb(message))
+            with contextlib.suppress(ConnectionClosedError):  # an agent that was killed
+                async for message in connection:
+                    assert isinstance(message, bytes)
+                    await self._take(connection, msgpack.unpackb(message))
         finally:
             self.connections.discard(connection)
             async with self.changed:
