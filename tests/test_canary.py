@@ -102,7 +102,7 @@ def pushed(**changes: Any) -> dict[str, Any]:
         "schema": list(KEYS),
         "frames": [{"at": time.time() - 2, "values": [0.5, 1, 0.5]}],
         "labels": {"role": PLAIN},
-        "info": {WHOLE: WHOLE, "os": {"name": WHOLE}},
+        "info": {WHOLE: WHOLE, "os": PLAIN, "version": PLAIN},
         "snapshots": {"processes": [process]},
         **changes,
     }
@@ -116,6 +116,8 @@ REFUSED: tuple[tuple[dict[str, Any], int, str], ...] = (
     ({"agent": WHOLE[-40:]}, 400, "limit_name"),
     ({"labels": {WHOLE: "x"}}, 400, "limit_labels"),
     ({"labels": {"role": WHOLE}}, 400, "limit_labels"),
+    ({"info": {"os": WHOLE}}, 400, "limit_name"),
+    ({"info": {"os": {"name": WHOLE}}}, 400, "bad_type"),
     ({"snapshots": {WHOLE: []}}, 400, "unknown_snapshot"),
     ({"schema": [WHOLE], "frames": []}, 400, "bad_key"),
     ({"schema": [f'{WHOLE}{{a="b"}}'], "frames": []}, 400, "bad_key"),
