@@ -124,7 +124,7 @@ class RemoteWrite:
         self.samples.update(outcome.refused)
         return outcome
 
-    async def _looked_up(self, series: list[bytes], outcome: Outcome) -> Samples:
+    async def _looked_up(self, series: Sequence[bytes], outcome: Outcome) -> Samples:
         """Every sample of a request, with its series' number in the table."""
         if len(self._table) + len(series) > Table.MOST_SERIES:
             self._table = Table()
@@ -136,7 +136,7 @@ class RemoteWrite:
             known = split.plain & (numbers >= 0)
             pieces.append(Samples(table, numbers, split.milliseconds, split.values).only(known))
             if not known.all():
-                apart = [some[place] for place in np.flatnonzero(~known)]
+                apart = [some[place] for place in np.flatnonzero(~known).tolist()]
                 pieces += await self._learnt(table, apart, outcome)
             elif start + SLICE < len(series):
                 await asyncio.sleep(0)
@@ -160,7 +160,7 @@ class RemoteWrite:
                 continue
             number = table.number(whole.head, whole.labels)
             count = len(whole.milliseconds)
-            instants = np.clip(whole.milliseconds, -(2**62), 2**62).astype(np.int64)
+            instants = np.array(whole.milliseconds, np.int64)
             pieces.append(Samples(table, np.full(count, number), instants, whole.values))
             if time.perf_counter() > until:
                 await asyncio.sleep(0)
@@ -171,10 +171,15 @@ class RemoteWrite:
         now = self._clock()
         samples = self._of_these_times(self._of_somebody(samples, outcome), now, outcome)
         frames: list[Frame] = []
-        cells, all_cells, count = 0, 0, 0
+        cells, all_cells, count, looked = 0, 0, 0, 0
         met: dict[str, None] = {}
         lanes: dict[int, Lane | None] = {}
         for number, at, group in samples.groups():
+            looked += len(group)
+            if looked > SLICE:
+                await asyncio.sleep(0)
+                # Others were here: a lane may have been let go of, or some of its columns.
+                lanes, looked = {}, 0
             target = samples.table.targets[number]
             if number not in lanes:
                 lanes[number] = self._lane(target, caller, now)
@@ -198,7 +203,7 @@ class RemoteWrite:
                 raise InputError(detail, code=code, limit=MOST_CELLS, status=413)
             if cells >= CELLS_AT_ONCE:
                 await self._accept(frames)
-                outcome.written, frames, cells = count, [], 0
+                outcome.written, frames, cells, lanes = count, [], 0, {}
         if frames:
             await self._accept(frames)
         outcome.written = count

@@ -386,7 +386,7 @@ def test_looking_at_the_end_of_a_series_says_what_parsing_says(
         + b"".join(made.sample(value, at / 1000) for value, at in samples)
         for labels, samples in found
     ]
-    assert wire.series_of(made.request(*encoded)) == encoded
+    assert list(wire.series_of(made.request(*encoded))) == encoded
     split = wire.split(encoded)
     for place, each in enumerate(encoded):
         whole = wire.whole(each)
