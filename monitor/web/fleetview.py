@@ -136,6 +136,11 @@ class Fleet:
     """A row that has no values yet: what a new host's is cloned from."""
 
     @property
+    def narrow(self) -> int:
+        """How many columns stay where the page is narrow: the first ones."""
+        return sum(column.narrow for column in self.columns)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no host is known at all."""
         return not (self.rows or self.retired)
@@ -191,9 +196,10 @@ def _versions(hosts: Sequence[HostState]) -> tuple[tuple[str, int], ...]:
 
 
 def _row(host: HostState, spark: Floats | None, now: float) -> FleetRow:
+    status = host.status or HostStatus.UP
     return FleetRow(
         host.name,
-        status_of(host),
+        Status(STATUS_WORDS[status], STATUS_SHAPES[status], host.since, ""),
         _values(host, now),
         Spark() if spark is None else spark_of(spark),
         host.info.get("version", ""),
