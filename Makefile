@@ -12,7 +12,7 @@ SHELL := /bin/sh
 .PHONY: help run test faults check audit format bench dist lock clean \
 	run-environment dev-environment browser-packages test-packages chromium servers
 
-FAULTS := tests/store/test_kills.py tests/store/test_power.py tests/store/test_damage.py \
+FAULTS := tests/agent/test_kills.py tests/store/test_kills.py tests/store/test_power.py tests/store/test_damage.py \
 	tests/store/test_migration.py tests/store/test_full_disk.py
 
 ARGS ?=
