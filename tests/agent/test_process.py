@@ -125,7 +125,7 @@ async def test_killed_it_has_lost_nothing(tmp_path: Path) -> None:
         async with _agent(tmp_path, server):
             await server.until(lambda: collected <= set(server.frames))
         assert len(collected) >= 5
-        assert len({document["boot_id"] for document in server.documents}) == 4
+        assert len({document["boot_id"] for document in server.documents}) >= 3
         assert len({document["agent"] for document in server.documents}) == 1
 
 
