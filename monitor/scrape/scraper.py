@@ -21,7 +21,7 @@ from monitor.errors import MonitorError, excerpt
 from monitor.ingest.deriving import Deriver
 from monitor.ingest.exposition import Exposition
 from monitor.ingest.lanes import Lane, Lanes
-from monitor.model import Frame, Introduction, Snapshot, key
+from monitor.model import Frame, Introduction, Schema, Snapshot, key
 from monitor.scrape.config import ScrapeConfig
 from monitor.scrape.fetching import Answer, Places, code_of
 from monitor.scrape.plan import STALE_SECONDS, Plan, planned
@@ -148,6 +148,7 @@ class Scraper:
         self._deriver = Deriver()
         self._plan: tuple[int, list[int], Plan] | None = None
         self._lane: Lane | None = None
+        self._schema: Schema | None = None
         self._generation = -1
         self._columns: dict[str, int] = {}
         self._said: Introduction | None = None
@@ -226,6 +227,10 @@ class Scraper:
         small = np.array([*own, *read.derived.values()])
         values = np.concatenate([small, read.values[plan.stored]])
         frame, refused = await self._frame(at, texts, values)
+        if frame.schema is not self._schema:
+            # Whoever takes it looks at every KEY of a new schema, and would do so on the loop.
+            self._schema = frame.schema
+            await asyncio.to_thread(_looked_at, frame.schema)
         await self._house.take([frame], self._snapshots(plan, at))
         await self._introduce(plan)
         return refused
@@ -316,3 +321,8 @@ class Scraper:
             duplicates=read.duplicates if read else 0,
             stale=read.stale if read else 0,
         )
+
+
+def _looked_at(schema: Schema) -> None:
+    """Have a schema work out what it remembers of its KEYs."""
+    _ = schema.keys, schema.index, schema.columns_by_name
