@@ -25,8 +25,8 @@ GIB = float(1 << 30)
 SHARES = (0.70, 0.004, 0.22, 0.0, 0.0, 0.0, 0.074, 0.002)
 """Of the busy time, by state."""
 
-SKEW_SECONDS = 95.0
-"""How far a clock is off that is: far enough to be shown."""
+SKEW_SECONDS = 20.0
+"""How far a clock is off that is: far enough to be shown, and not so far that it is refused."""
 
 _Values = list[float]
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -22,6 +29,7 @@ from monitor.core import catalog
 from monitor.core.catalog import Kind
 from monitor.errors import ConfigError
 from monitor.ingest.names import key as require_key
+from tests import serving
 
 MONDAY = 1_795_392_000.0
 """Midnight, UTC, of a Monday."""
@@ -233,3 +241,37 @@ async def test_silence_is_a_cut_and_no_goodbye() -> None:
         again.stop()
         await running
     assert set(server.heard) == {"sim-0002"}
+
+
+def test_a_real_server_has_the_whole_fleet(tmp_path: Path) -> None:
+    """It must be that the command makes hosts of a server, and leaves them on Ctrl-C with 0."""
+    server = serving.start(tmp_path)
+    program = [sys.executable, "-m", "monitor.agent", "--server", server.url]
+    log = tmp_path / "fleet.log"
+    with log.open("wb") as output:
+        fleet = subprocess.Popen(
+            [*program, "--simulate", "6", "--faults", "skew=1,duplicate=1"],
+            env=serving.checkout_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wanted = {f"sim-{number:04d}" for number in range(1, 7)}
+        deadline = time.monotonic() + 20
+        found: dict[str, dict[str, Any]] = {}
+        while not wanted <= set(found) and time.monotonic() < deadline:
+            with urllib.request.urlopen(f"{server.url}/api/v1/hosts", timeout=10) as reply:
+                found = {each["host"]: each for each in json.load(reply) if each["at"]}
+            time.sleep(0.1)
+        assert wanted <= set(found), log.read_text()
+        assert {each["status"] for each in found.values()} == {"up"}
+        assert abs(found["sim-0001"]["skew_seconds"]) == pytest.approx(SKEW_SECONDS, abs=5)
+        fleet.send_signal(signal.SIGINT)
+        assert fleet.wait(10) == 0, log.read_text()
+    finally:
+        fleet.kill()
+        fleet.wait()
+        assert server.end() == 0
+    assert "all have said goodbye" in log.read_text()
+    assert "refused" not in log.read_text()
