@@ -151,7 +151,7 @@ def test_later_files_add(tmp_path: Path) -> None:
         ("[[peer]]", "peer: expected a table, got a list"),
         ("[[peer.a]]", "peer.a: expected tables by name, as [peer.NAME]"),
         ("[peers.a]", 'peers: unknown key; did you mean "peer"?'),
-        ('targets_file = "x"', 'targets_file: unknown key; did you mean "peer.NAME.targets_file"?'),
+        ('period = "1s"', 'period: unknown key; did you mean "peer.NAME.period"?'),
         ('[peer."a b"]\nurl = "x"', "expected a name of 1 to 64 letters, digits, underscores"),
         ('[peer."../x"]\nurl = "x"', 'got "../x"'),
         ('[peer.""]\nurl = "x"', 'got ""'),
