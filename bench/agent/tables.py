@@ -27,7 +27,7 @@ def costs(machine: Machine) -> None:
                 f"{row.rss_mib:.1f}",
                 f"{row.anonymous_mib:.1f}",
                 row.processes,
-                row.series,
+                row.series or "-",
             )
         )
     table(
