@@ -166,9 +166,11 @@ class Senders:
         return sender
 
     def accepted(self, host: str, number: Number) -> None:
-        """Remember a push of a known sender that is stored."""
-        self._senders[host].accepted(number, self._clock())
-        self._unkept[host] = None
+        """Remember a push that is stored, unless its host has been forgotten meanwhile."""
+        sender = self._senders.get(host)
+        if sender is not None:
+            sender.accepted(number, self._clock())
+            self._unkept[host] = None
 
     def _make_room(self) -> bool:
         """Forget the host that has been silent longest, where that is long: whether one is."""

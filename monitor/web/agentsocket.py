@@ -101,6 +101,7 @@ class AgentEndpoint:
         if wire is None:
             return  # it has gone
         self._links.add(link)
+        services.connections.agents_open += 1
         wire.write(_accepted(subprotocol, key))
         if (host := _only_host(caller)) is not None:
             link.hosts = frozenset({host})
@@ -125,7 +126,9 @@ class AgentEndpoint:
 
     def gone(self, link: AgentLink) -> None:
         """A connection is gone."""
-        self._links.discard(link)
+        if link in self._links:
+            self._links.remove(link)
+            self._services.connections.agents_open -= 1
         self._services.door.let_go(link)
         for host in link.hosts:
             others = self._by_host.get(host)

@@ -101,6 +101,8 @@ class Connections:
         """How many spoke no TLS where they had to."""
         self.context: Callable[[], ssl.SSLContext] | None = None
         """What TLS is spoken with, asked anew for each connection; none where it is not."""
+        self.agents_open = 0
+        """How many of them are agents' WebSockets."""
         self.ending: list[Callable[[], None]] = []
         """Called when the server stops, before what is still open is cut."""
         self._open: set[asyncio.WriteTransport] = set()

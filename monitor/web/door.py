@@ -49,6 +49,9 @@ SWEEP_SECONDS = 0.5
 PUSHES_A_SECOND, PUSH_BURST = 100.0, 1_000.0
 """Of one token.  Far above an honest agent that brings back a day, some ten a second."""
 
+INGESTS_A_SECOND, INGEST_BURST = 2_000.0, 20_000.0
+"""Of one token that many hosts share; each of those has a bound of its own besides."""
+
 REQUESTS_A_SECOND, REQUEST_BURST = 50.0, 400.0
 """Of one session or token, everything else.  A page takes a few."""
 
@@ -92,6 +95,7 @@ class Door:
         self._held: dict[Hashable, tuple[Caller, Callable[[], None]]] = {}
         self._key = secrets.token_bytes(32)
         self._pushes = Rates(PUSHES_A_SECOND, PUSH_BURST, MOST_CALLERS)
+        self._ingests = Rates(INGESTS_A_SECOND, INGEST_BURST, MOST_CALLERS)
         self._reports = Rates(REPORTS_A_SECOND, REPORT_BURST, MOST_CALLERS)
         self._requests = Rates(REQUESTS_A_SECOND, REQUEST_BURST, MOST_CALLERS)
         self.refused_total: dict[str, int] = {}
@@ -231,7 +235,11 @@ class Door:
 
     def _count(self, caller: Caller) -> None:
         self.office.usage.touch(caller.credential, self._clock())
-        rates = self._pushes if caller.token in _SENDERS else self._requests
+        rates = self._requests
+        if caller.token is TokenKind.AGENT:
+            rates = self._pushes
+        elif caller.token is TokenKind.INGEST:
+            rates = self._ingests
         wait = rates.take(caller.credential, time.monotonic())
         if wait > 0:
             detail = "too many requests with this credential; come again a little later"

@@ -155,8 +155,24 @@ def _pushes(services: Services) -> tuple[Family, ...]:
             "outcome",
             intake.outcomes,
         ),
+        Family(
+            "monitor_gathered_samples_total",
+            "Samples of remote write and OTLP by what became of them: written, or an error's code.",
+            "counter",
+            tuple(
+                ({"protocol": protocol, "outcome": outcome}, float(counts[outcome]))
+                for protocol, counts in sorted(intake.lanes.samples.items())
+                for outcome in sorted(counts)
+            ),
+        ),
         Family.single(
             "monitor_push_hosts", "Hosts that have pushed.", "gauge", len(intake.senders)
+        ),
+        Family.single(
+            "monitor_agents_connected",
+            "WebSockets of agents that are open.",
+            "gauge",
+            services.connections.agents_open,
         ),
         Family.single(
             "monitor_push_missing",

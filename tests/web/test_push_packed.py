@@ -12,6 +12,7 @@ import cramjam
 import msgspec
 import pytest
 
+from tests import serving
 from tests.ingest.documents import KEYS, encoded, frame, full
 from tests.ingest.test_inflating import block
 from tests.ingest.test_inflating import frame as zstd_frame
@@ -206,3 +207,26 @@ def test_a_counter_that_was_reset_is_stored_and_no_rate_is_below_zero(running: S
     frames = [frame(now - 4 + n, (1, count)) for n, count in enumerate((900, 1000, 10, 20))]
     assert push(running, packed(host="reset-1", frames=frames), PACKED).json()["accepted"] == 4
     assert raw.get(running.url, "/api/v1/hosts/reset-1").json()["metrics"][KEYS[1]] >= 0
+
+
+def test_a_repeat_is_known_by_the_server_that_comes_after(tmp_path: Path) -> None:
+    """It must be that an orderly restart forgets no push, and a killed server stores none twice."""
+    bodies = [packed(host="again-1", seq=seq, frames=[frame(values=(seq, 1))]) for seq in range(5)]
+    at = time.time() - 9
+    late = packed(host="again-1", seq=9, frames=[frame(at, (9, 9))])
+    first = serving.start(tmp_path)
+    for body in bodies:
+        assert not push(first, body, PACKED).json()["duplicate"]
+    assert first.end() == 0
+    second = serving.start(tmp_path)
+    for body in bodies:
+        assert push(second, body, PACKED).json()["duplicate"]
+    assert not push(second, late, PACKED).json()["duplicate"]
+    second.process.kill()
+    second.process.wait()
+    third = serving.start(tmp_path)
+    assert push(third, late, PACKED).status == 200
+    target = f"/api/v1/history?host=again-1&metric={KEYS[0]}&start={at - 1}&end={at + 1}&points=2"
+    (series,) = raw.get(third.url, target).json()["series"]
+    assert [value for value in series["avg"] if value is not None] == [9]
+    assert third.end() == 0
