@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import sys
 import urllib.request
@@ -93,6 +95,10 @@ def test_the_wheel_alone_serves_from_another_folder_with_an_empty_environment(
         script = "/static/vendor/uplot/uPlot.esm.js"
         with urllib.request.urlopen(server.url + script, timeout=10) as reply:
             served = reply.read()
+        with urllib.request.urlopen(server.url + "/install.sh", timeout=10) as reply:
+            said = dict(re.findall(r"^([A-Z0-9]+)='(.*)'$", reply.read().decode(), re.MULTILINE))
+        with urllib.request.urlopen(f"{server.url}/{said['WHEEL']}", timeout=10) as reply:
+            agent = reply.read()
         request = urllib.request.Request(server.url + "/", headers={"Accept": "text/html"})
         with urllib.request.urlopen(request, timeout=10) as reply:
             page = reply.read().decode()
@@ -104,6 +110,7 @@ def test_the_wheel_alone_serves_from_another_folder_with_an_empty_environment(
     assert status == 0, server.said()
     assert served == (serving.ROOT / "static/vendor/uplot/uPlot.esm.js").read_bytes()
     assert page.lstrip().lower().startswith("<!doctype html>")
+    assert hashlib.sha256(agent).hexdigest() == said["SHA256"], "it hands out its own agent"
 
 
 @pytest.mark.timeout(240)
