@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 from array import array
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -179,6 +179,8 @@ class Lanes:
     def __init__(self, load: Load, room: Room | None = None) -> None:
         self._load = load
         self._room = room or Room()
+        self.samples: dict[str, Counter[str]] = {}
+        """By protocol, how many samples became what: ``written``, or an error's code."""
         self._lanes: OrderedDict[tuple[str, str], Lane] = OrderedDict()
         self._of_host: dict[str, int] = {}
 

@@ -142,8 +142,8 @@ class Otlp:
         self._clock = clock
         self._oldest = oldest
         self._keys: dict[tuple[object, ...], tuple[str, float] | InputError | None] = {}
-        self.points: Counter[str] = Counter()
-        """Points by what became of them: ``accepted``, or an error's code."""
+        self.points = lanes.samples.setdefault("otlp", Counter())
+        """Points by what became of them: ``written``, or an error's code."""
 
     async def export(self, body: bytes, caller: Caller = OPEN, *, is_json: bool) -> Outcome:
         """Take a request.  On return what was taken of it is as durable as the store is.
@@ -181,7 +181,7 @@ class Otlp:
         for host, said in met.items():
             if host in hosts:
                 await self._hosts.met(said)
-        self.points["accepted"] += outcome.accepted
+        self.points["written"] += outcome.accepted
         self.points.update(outcome.codes)
         return outcome
 

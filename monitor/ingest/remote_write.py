@@ -101,7 +101,7 @@ class RemoteWrite:
         self._oldest = oldest
         self._table = Table()
         self._inflating = asyncio.Semaphore(MOST_AT_ONCE)
-        self.samples: Counter[str] = Counter()
+        self.samples = lanes.samples.setdefault("remote_write", Counter())
         """Samples by what became of them: ``written``, ``duplicate``, or an error's code."""
 
     async def write(self, body: bytes, caller: Caller = OPEN) -> Outcome:

@@ -201,6 +201,17 @@ def test_a_node_exporter_has_a_page_like_an_agents_host(running: Server) -> None
     assert "33.3" in raw.get(running.url, "/hosts/node-1").body.decode()
 
 
+def test_what_became_of_samples_is_counted(running: Server) -> None:
+    series(
+        running,
+        *made.of_host("counted", {"n": 1}, time.time()),
+        made.series({"__name__": "n"}, (1, 1)),
+    )
+    text = raw.get(running.url, "/metrics").body.decode()
+    assert 'monitor_gathered_samples_total{protocol="remote_write",outcome="no_host"}' in text
+    assert 'monitor_gathered_samples_total{protocol="remote_write",outcome="written"}' in text
+
+
 # Rights, and a server in trouble
 
 
