@@ -12,6 +12,7 @@ import hmac
 import logging
 import math
 import ssl
+from collections.abc import Sequence
 
 from monitor.agent.config import AgentConfig, split_listen
 from monitor.agent.tokens import read_token
@@ -25,6 +26,9 @@ PATHS = frozenset({"/metrics", "/"})
 
 MOST_CONNECTIONS = 16
 """Scrapers at once: three servers, a person, and room."""
+
+KEPT_SECONDS = 90.0
+"""How long a value is served that is read no more: three turns of the slowest collector."""
 
 HEAD_BYTES = 8_192
 HEAD_SECONDS = 5.0
@@ -51,6 +55,8 @@ class Page:
         self._token = read_token(config.token_file) if config.token_file is not None else None
         self._context = _context(config)
         self._frame: Frame | None = None
+        self._newest: dict[str, tuple[float, float]] = {}
+        """The newest value of each KEY that there is, and its instant."""
         self._layout: _Layout | None = None
         self._server: asyncio.Server | None = None
         self._open = 0
@@ -62,7 +68,13 @@ class Page:
         return self._port
 
     def show(self, frame: Frame) -> None:
-        """Serve this frame from now on."""
+        """Serve this frame from now on, with what slower collectors read before it."""
+        if self._frame is None or self._frame.schema is not frame.schema:
+            there = frame.schema.index.keys()
+            self._newest = {text: self._newest[text] for text in there & self._newest.keys()}
+        for text, value in zip(frame.schema.texts, frame.values, strict=True):
+            if not math.isnan(value):
+                self._newest[text] = value, frame.at
         self._frame = frame
 
     async def open(self) -> None:
@@ -164,7 +176,9 @@ class Page:
         layout = self._layout
         if layout is None or layout.schema is not frame.schema or layout.is_open != is_openmetrics:
             layout = self._layout = _Layout(frame.schema, is_openmetrics)
-        return layout.text(frame)
+        nothing = math.nan, -math.inf
+        newest = [self._newest.get(text, nothing) for text in frame.schema.texts]
+        return layout.text([v if frame.at - at <= KEPT_SECONDS else math.nan for v, at in newest])
 
 
 class _Layout:
@@ -193,9 +207,8 @@ class _Layout:
             families.setdefault(name, []).append((column, written))
         self._families = [(heads[name], columns) for name, columns in families.items()]
 
-    def text(self, frame: Frame) -> bytes:
-        """The page of a frame; what is absent is left out."""
-        values = frame.values
+    def text(self, values: Sequence[float]) -> bytes:
+        """The page of these values; what is absent is left out."""
         pieces: list[str] = []
         for head, columns in self._families:
             lines = [

@@ -91,6 +91,24 @@ async def test_the_page_is_prometheus_text_and_openmetrics_when_asked() -> None:
         }
 
 
+async def test_what_is_read_seldom_is_served_until_it_is_read_again() -> None:
+    """It must be that a frame without a slow collector's values does not hide them."""
+    async with _page(OPEN) as page:
+        nothing = array("d", [13.5, 14, 0.5, math.nan, math.nan])
+        page.show(Frame("web-1", FRAME.at + 29, SCHEMA, nothing))
+        _, _, text = await _ask(page)
+        assert "system_cpu_utilization_ratio 0.5\n" in text
+        assert "system_filesystem_utilization_ratio{" in text
+        page.show(Frame("web-1", FRAME.at + 100, SCHEMA, nothing))
+        _, _, text = await _ask(page)
+        assert "system_filesystem_utilization_ratio{" not in text
+        gone = Schema(SCHEMA.texts[:3])
+        page.show(FRAME)
+        page.show(Frame("web-1", FRAME.at + 1, gone, array("d", [14.5, 15, 0.75])))
+        _, _, text = await _ask(page)
+        assert "system_filesystem_utilization_ratio{" not in text
+
+
 async def test_a_connection_is_kept_between_scrapes() -> None:
     async with _page(OPEN) as page:
         reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
