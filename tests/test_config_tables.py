@@ -30,6 +30,7 @@ class PeerConfig:
     targets: tuple[str, ...] = ()
     targets_file: Path | None = None
     token: Secret | None = None
+    quorum: int = 1
 
     def faults(self) -> list[tuple[tuple[str, ...], str]]:
         """Keys that do not go together."""
@@ -151,7 +152,7 @@ def test_later_files_add(tmp_path: Path) -> None:
         ("[[peer]]", "peer: expected a table, got a list"),
         ("[[peer.a]]", "peer.a: expected tables by name, as [peer.NAME]"),
         ("[peers.a]", 'peers: unknown key; did you mean "peer"?'),
-        ('period = "1s"', 'period: unknown key; did you mean "peer.NAME.period"?'),
+        ("quorum = 2", 'quorum: unknown key; did you mean "peer.NAME.quorum"?'),
         ('[peer."a b"]\nurl = "x"', "expected a name of 1 to 64 letters, digits, underscores"),
         ('[peer."../x"]\nurl = "x"', 'got "../x"'),
         ('[peer.""]\nurl = "x"', 'got ""'),
