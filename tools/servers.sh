@@ -3,8 +3,7 @@
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
 #   servers.sh          nginx with nchan, node_exporter, Prometheus
-#   servers.sh bench    also what only benches compare with, 180 MB: VictoriaMetrics, Prometheus,
-#                       collectd, netdata
+#   servers.sh bench    also what only benches compare with: VictoriaMetrics, collectd, netdata
 #
 # What stands there is kept while the list below is what it was made from.  Of what cannot be
 # fetched one line says so and the others go on; with CI=true the tests that want it fail.
