@@ -91,9 +91,8 @@ async def test_a_target_behind_tls(house: House, tmp_path: Path) -> None:
         target = f"https://{HOST}:{port}"
         jobs = {"good": config(target, tls_ca=authority), "bad": config(target)}
         async with Polling(house, jobs) as polling:
-            await polling.until(
-                lambda: all(each.up is not None for each in polling.poller.status())
-            )
+            await polling.until(lambda: polling.poller.status()[0].up)
+            await polling.until(lambda: polling.poller.status()[1].code == "tls")
             good, bad = polling.poller.status()
     assert (good.up, good.code) == (True, "")
     assert (bad.up, bad.code) == (False, "tls")
