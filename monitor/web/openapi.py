@@ -20,6 +20,7 @@ from monitor.web.problems import CONTENT_TYPE, Problem
 Handler = Callable[..., Awaitable[Response]]
 
 _REF = "#/components/schemas/{name}"
+_BYTES = {"type": "string", "format": "binary"}
 _PLACEHOLDER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 
 
@@ -116,7 +117,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         taken = {"application/json": {"schema": {"anyOf": list(forms)}}}
         described["requestBody"] = {"required": True, "content": taken}
     if operation.raw_body:
-        contents: dict[str, Any] = {media_type: {} for media_type in operation.raw_body}
+        contents: dict[str, Any] = {
+            media_type: {"schema": {}} if media_type.endswith("json") else {"schema": _BYTES}
+            for media_type in operation.raw_body
+        }
         described["requestBody"] = {"required": True, "content": contents}
     return described
 
@@ -127,7 +131,7 @@ def _content(answer: Any) -> dict[str, Any]:
     if answer == "text/event-stream":
         return {answer: {}}  # a schema there is of each event, and some tools take it for that
     if isinstance(answer, str):
-        return {answer: {"schema": {"type": "string"}}}
+        return {answer: {"schema": {} if answer.endswith("json") else {"type": "string"}}}
     (schema,), _ = msgspec.json.schema_components([answer], ref_template=_REF)
     return {"application/json": {"schema": schema}}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings, strategies
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -41,6 +41,8 @@ CHECKS = [
 ]
 
 PASSWORD = "correct horse battery"
+
+schemathesis.openapi.media_type("application/x-protobuf", strategies.binary(max_size=64))
 
 CALLERS = {
     "admin": ("--api", "admin"),
