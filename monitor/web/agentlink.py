@@ -116,6 +116,7 @@ class AgentLink(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = self._whole_at = 0.0
         self._is_paused = self._is_ending = self._is_stopping = False
+        self._last = (RESTART, "")
 
     # Life
 
@@ -153,9 +154,20 @@ class AgentLink(asyncio.Protocol):
 
     def stop(self) -> None:
         """End it as the server does: what has come is stored and acknowledged before."""
+        self._wind_up(RESTART, "the server stops")
+
+    def _wind_up(self, code: int, reason: str) -> None:
+        """Take nothing more, and end once what has come is stored."""
         self._is_stopping = True
-        if self._task is None:
-            self.end(RESTART, "the server stops")
+        self._last = code, reason
+        if self._task is None and not self._documents:
+            self._end_well()
+
+    def _end_well(self) -> None:
+        code, reason = self._last
+        self.end(code, reason)
+        if code == NORMAL:
+            self._finish()  # the peer has said that it ends, and waits for this alone
 
     def _finish(self) -> None:
         if self._wire is not None:
@@ -245,8 +257,7 @@ class AgentLink(asyncio.Protocol):
             self._documents.append(message)
             self._waiting_bytes += len(message.data)
         elif message.opcode is Opcode.CLOSE:
-            self.end(NORMAL, "")
-            self._finish()
+            self._wind_up(NORMAL, "")
         elif message.opcode is Opcode.PING and self._wire is not None:
             self._wire.write(frame(Opcode.PONG, message.data))
 
@@ -268,7 +279,7 @@ class AgentLink(asyncio.Protocol):
         self._task = None
         self._flush()
         if self._is_stopping:
-            self.end(RESTART, "the server stops")
+            self._end_well()
 
     async def _store(self, message: Message) -> None:
         try:

@@ -207,8 +207,27 @@ def test_a_goodbye_is_heard_and_the_connection_may_go_on(running: Server) -> Non
         agent.send({"host": "ws-5", "agent": "a", "boot_id": "b-1", "bye": True})
         agent.connection.sendall(frame(PING, b"done?"))
         assert agent.frame() == (PONG, b"done?")
+    until_away(running, "ws-5")
+
+
+def test_what_is_sent_before_a_close_is_stored_and_acknowledged(running: Server) -> None:
+    """It must be that an agent may say goodbye and close in one breath."""
+    with connected(running.url) as agent:
+        agent.send(full(host="ws-10", agent="a"))
+        agent.acks(1)
+        bye = {"host": "ws-10", "agent": "a", "boot_id": "b-1", "bye": True}
+        said = [full(host="ws-10", agent="a", seq=2), bye]
+        pieces = [frame(BINARY, msgspec.msgpack.encode(each)) for each in said]
+        agent.connection.sendall(b"".join([*pieces, frame(CLOSE, b"\x03\xe8")]))
+        assert agent.acks(1) == [("b-1", 2)]
+        assert agent.ending() == 1000
+    until_away(running, "ws-10")
+
+
+def until_away(running: Server, host: str) -> None:
+    """Wait until nobody waits for a host."""
     deadline = time.monotonic() + 5
-    while raw.get(running.url, "/api/v1/hosts/ws-5").json()["status"] == "up":
+    while raw.get(running.url, f"/api/v1/hosts/{host}").json()["status"] == "up":
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
