@@ -19,6 +19,7 @@ from monitor.agent.carriers import Carrier, Ears, PostCarrier, SocketCarrier
 from monitor.agent.config import AgentConfig, Settings, default_spool
 from monitor.agent.encoding import Encoder, packed_tables
 from monitor.agent.link import Link, NoWebSocket
+from monitor.agent.own import Fares, Sending
 from monitor.agent.place import Place
 from monitor.agent.sender import Sender
 from monitor.agent.slim import give_back
@@ -70,7 +71,10 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         agent, collect = self._settings.agent, self._settings.collect
-        runner = Runner(subjects.build(collect), agent.name, collect.interval, self._deliver)
+        collectors = subjects.build(collect)
+        if self._push is not None:
+            collectors.append(Sending(self._push.fares))
+        runner = Runner(collectors, agent.name, collect.interval, self._deliver)
         tasks = [asyncio.create_task(runner.run())]
         try:
             if self._page is not None:
@@ -115,6 +119,7 @@ class Push:
         self.spool = Spool(SpoolFile(folder, Bounds(agent.spool_size, agent.spool_age)))
         self._number = self.spool.last
         self._tables_at = 0.0
+        self.fares = Fares()
         place = Place.parse(agent.server)
         trust = Trust(place, parse_pin(agent.pin) if agent.pin else None, agent.ca, folder)
         name = f"awoooi-monitor-agent/{__version__}"
@@ -154,6 +159,9 @@ class Push:
         keeping.add_done_callback(self._keeping.discard)
         await asyncio.wait((keeping,), timeout=KEEP_SECONDS)
         self.sender.offer(kept)
+        self.fares.waiting = self.sender.waiting
+        self.fares.dropped.update(self.spool.dropped)
+        self.fares.dropped["refused"] = self.sender.dropped.total()
 
     async def _dial(self, ears: Ears) -> Carrier:
         """A connection: a WebSocket, or posts where none passes, for a while."""

@@ -350,6 +350,10 @@ METRICS: tuple[Metric, ...] = (
         "monitor.collector.duration", "s", Style.SECONDS, "How long a collector ran.", "collector"
     ),
     _gauge("monitor.collector.success", "1", _FLAG, "1 where it succeeded.", "collector"),
+    _gauge("monitor.agent.frames.waiting", "{frame}", _NUMBER, "Frames not acknowledged yet."),
+    _counter(
+        "monitor.agent.frames.dropped", "{frame}", _RATE, "Frames let go of unsent.", "reason"
+    ),
     _counter("process.cpu.time", "s", _PERCENT, "Processor time of this program.", "state"),
     _gauge("process.memory.usage", "By", _BYTES, "Resident memory of this program."),
     _gauge("process.open_file_descriptors", "{descriptor}", _NUMBER, "Descriptors it has open."),

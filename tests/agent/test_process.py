@@ -91,6 +91,7 @@ async def test_it_is_light_and_ends_when_told(tmp_path: Path) -> None:
         assert {"version", "kernel", "arch", "python"} <= set(info)
         keys = next(iter(server.schemas.values()))
         assert "system.cpu.utilization" in keys
+        assert "monitor.agent.frames.waiting" in keys
         assert "processes" in server.documents[0]["snapshots"]
         lines = error.decode().splitlines()
         assert len(lines) == 3, lines
