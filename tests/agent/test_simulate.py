@@ -21,9 +21,10 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from monitor.agent.link import Link
 from monitor.agent.place import Place
-from monitor.agent.simulate import Sender, Shape, Simulation, hosts, parse_faults, run
+from monitor.agent.simulate import Simulation, hosts, parse_faults, run
 from monitor.agent.simulated import FAULTS, SKEW_SECONDS, SimulatedHost
 from monitor.agent.simulated_roles import ROLES, busyness
+from monitor.agent.simulated_sender import Sender, Shape
 from monitor.agent.trust import Trust
 from monitor.core import catalog
 from monitor.core.catalog import Kind
