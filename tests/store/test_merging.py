@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.series import ENDED_BITS
+from monitor.store import opening
+from monitor.store.loading import loaded
 from monitor.store.merging import Piece, merged
+from monitor.store.reading import Reader
+from monitor.store.sqlite import open_store
+from tests.frames import frame
+
+START = 1_800_000_000.0
 
 KEYS = ("a", "b", "c", "d")
 
@@ -112,3 +121,28 @@ def test_that_a_series_has_ended_is_a_value() -> None:
     bits = found.values.view(np.uint64)
     assert bits[0, 1] == ENDED_BITS
     assert bits[1, 0] == ENDED_BITS
+
+
+async def test_that_a_series_has_ended_is_kept_bit_for_bit(tmp_path: Path) -> None:
+    """It must be that it is read as it was written: from memory, from the journal, compacted."""
+    ended = np.array([ENDED_BITS], np.uint64).view(np.float64)[0]
+    store = await open_store(tmp_path, clock=lambda: START + 86_400)
+    for number in range(20):
+        values = {"a": ended if number == 7 else float(number), "b": math.nan, "c": 1.0}
+        if number == 9:
+            values["b"] = ended
+        await store.append([frame(START + number, values)])
+    await store.append([frame(START + 9, {"a": 5.0, "b": math.nan, "c": 1.0})])
+    for settled in (False, True):
+        if settled:
+            await store.settle()
+        await store.close()
+        with contextlib.closing(opening.opened(tmp_path)) as connection:
+            found = loaded(connection, START)
+            reader = Reader(connection, found.shapes)
+            view = found.hosts.by_name["web-1"].view()
+            rows = reader.rows(view, ("a", "b"), START, START + 100)
+        bits = rows.values.view(np.uint64) == ENDED_BITS
+        assert np.argwhere(bits).tolist() == [[7, 0], [9, 1]]
+        store = await open_store(tmp_path, clock=lambda: START + 86_400)
+    await store.close()
