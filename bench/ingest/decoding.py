@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.door.house import host as named
 from bench.ingest import hosts
 from bench.ingest.packing import Documents
-from bench.ingest.written import SERIES_A_REQUEST, Requests
+from bench.ingest.written import SERIES_A_REQUEST, Requests, node_exporters
 from monitor.core.catalog import is_counter
 from monitor.core.load import Load
 from monitor.ingest import push
@@ -72,6 +72,38 @@ class Decoded:
     """Of one body."""
 
 
+class _Nobody:
+    """Takes whatever comes, and lets go of it; nobody is turned away."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """How many came."""
+
+    async def accept(
+        self, frames: Sequence[Frame], tables: Sequence[Snapshot] = (), sent: float | None = None
+    ) -> None:
+        """Let go of frames."""
+        self.frames += len(frames)
+        del tables, sent
+
+    async def take(self, frames: Sequence[Frame]) -> None:
+        """Let go of frames."""
+        self.frames += len(frames)
+
+    def require(self, said: Introduction) -> None:
+        """Nothing stands against anybody."""
+
+    async def met(self, said: Introduction) -> None:
+        """Remember nobody."""
+
+    async def goodbye(self, host: str) -> None:
+        """Miss nobody."""
+
+    def refused(self, *said: object) -> None:
+        """Be sorry."""
+        raise AssertionError(said)
+
+
 @dataclass(frozen=True)
 class Reading:
     """A way to read bodies."""
@@ -82,6 +114,8 @@ class Reading:
     samples: int
     read: Callable[[bytes], object]
     """Reads one; what it returns is awaited where it can be."""
+    taker: _Nobody | None = None
+    """Who is given the frames, where what reads returns none."""
 
 
 def decoded(runs: int) -> list[Decoded]:
@@ -97,6 +131,8 @@ async def _decoded(runs: int) -> list[Decoded]:
             seconds = await _pass(reading)
             if number:  # in the first one series are met
                 rates.append(seconds)
+            elif reading.taker is not None and not reading.taker.frames:
+                raise RuntimeError(f"{reading.form}: nothing was taken")
     return [
         Decoded(
             reading.form,
@@ -121,33 +157,6 @@ async def _pass(reading: Reading) -> float:
                 await made
         count += len(reading.bodies)
     return spent / count
-
-
-class _Nobody:
-    """Takes whatever comes, and lets go of it; nobody is turned away."""
-
-    async def accept(
-        self, frames: Sequence[Frame], tables: Sequence[Snapshot] = (), sent: float | None = None
-    ) -> None:
-        """Let go of frames."""
-        del frames, tables, sent
-
-    async def take(self, frames: Sequence[Frame]) -> None:
-        """Let go of frames."""
-        del frames
-
-    def require(self, said: Introduction) -> None:
-        """Nothing stands against anybody."""
-
-    async def met(self, said: Introduction) -> None:
-        """Remember nobody."""
-
-    async def goodbye(self, host: str) -> None:
-        """Miss nobody."""
-
-    def refused(self, *said: object) -> None:
-        """Be sorry."""
-        raise AssertionError(said)
 
 
 def _documents(frames: int) -> tuple[list[bytes], Columns]:
@@ -205,17 +214,19 @@ def _pushes() -> Iterator[Reading]:
         form = f"native MessagePack, {what}"
         yield Reading(form, "ours", packed, samples, parse)
         if frames == 1:
-            yield Reading(form, "ours, and through the intake", packed, samples, _intake(packed))
+            nobody = _Nobody()
+            take = _intake(packed, nobody)
+            yield Reading(form, "ours, and through the intake", packed, samples, take, nobody)
         yield Reading(form, "msgspec and array", packed, samples, bare)
         form = f"native JSON, {what}"
         yield Reading(form, "ours", spelled, samples, parse_spelled)
         yield Reading(form, "json and array", spelled, samples, bare_spelled)
 
 
-def _intake(bodies: Sequence[bytes]) -> Callable[[bytes], object]:
+def _intake(bodies: Sequence[bytes], nobody: _Nobody) -> Callable[[bytes], object]:
     """Takes documents as the server does, each as a new one of a sender that is known."""
     clock = [time.time()]
-    intake = Intake(_Nobody().accept, _Nobody(), lambda: clock[0])
+    intake = Intake(nobody.accept, nobody, lambda: clock[0])
     documents = {body: _numbered(body) for body in bodies}
     number = [1]
 
@@ -244,12 +255,15 @@ def _lanes() -> Lanes:
 
 
 def _written() -> Iterator[Reading]:
-    requests = Requests(SERIES_A_REQUEST)
     nobody, start = _Nobody(), int(time.time()) - 10
-    bodies = [requests.made(float(start + second))[0] for second in range(20)]
-    ours = RemoteWrite(_lanes(), nobody.take, nobody, time.time, lambda _: 0.0)
-    form = "remote write, 6 labels"
-    yield Reading(form, "ours", bodies, SERIES_A_REQUEST, ours.write)
+    for form, labels in (
+        ("remote write, 6 labels", None),
+        ("remote write, node_exporter's names", node_exporters),
+    ):
+        requests = Requests(SERIES_A_REQUEST, labels)
+        bodies = [requests.made(float(start + second))[0] for second in range(20)]
+        ours = RemoteWrite(_lanes(), nobody.take, nobody, time.time, lambda _: 0.0)
+        yield Reading(form, "ours", bodies, SERIES_A_REQUEST, ours.write, nobody)
 
 
 def _otlp() -> Iterator[Reading]:
@@ -261,7 +275,7 @@ def _otlp() -> Iterator[Reading]:
     def export(body: bytes) -> object:
         return ours.export(body, is_json=False)
 
-    yield Reading("OTLP protobuf", "ours", bodies, samples, export)
+    yield Reading("OTLP protobuf", "ours", bodies, samples, export, nobody)
     only = ExportMetricsServiceRequest.FromString
     yield Reading("OTLP protobuf", "protobuf, message alone", bodies, samples, only)
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,14 @@ SETTLED_SECONDS = 12.0
 """Our server looks over its files ten seconds after it has started; the others did before."""
 
 ANSWER_SECONDS = 60.0
+
+NODE_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+NODE_CPU_SERIES = 8 * len(NODE_MODES)
+NODE_NAMES = (
+    *("disk_read_bytes_total", "disk_written_bytes_total", "disk_reads_completed_total"),
+    *("disk_writes_completed_total", "disk_io_time_seconds_total", "network_receive_bytes_total"),
+    *("network_transmit_bytes_total", "network_receive_packets_total"),
+)
 
 OURS = "awoooi-monitor"
 
@@ -189,11 +197,14 @@ def _receivers(stack: ExitStack, folder: Path) -> Iterator[Receiver]:
 
 
 class Requests:
-    """So many series, and the requests that carry a sample of each."""
+    """So many series, and the requests that carry a sample of each.
 
-    def __init__(self, series: int) -> None:
+    `labels` says those of a series by its number, `SERIES_OF_A_HOST` of which are a host's.
+    """
+
+    def __init__(self, series: int, labels: Callable[[int], dict[str, str]] | None = None) -> None:
         hosts = -(-series // SERIES_OF_A_HOST)
-        self.pairs = [_labels(number) for number in range(series)]
+        self.pairs = [(labels or _labels)(number) for number in range(series)]
         self._labels = [b"".join(_pair(*each) for each in sorted(pairs)) for pairs in
                         (each.items() for each in self.pairs)]  # fmt: skip
         self._values = Values(hosts, keys(SERIES_OF_A_HOST))
@@ -233,6 +244,19 @@ def _labels(number: int) -> dict[str, str]:
         "instance": f"web-{host:04d}:9100",
         "job": "bench",
     }
+
+
+def node_exporters(number: int) -> dict[str, str]:
+    """The labels of series as node_exporter calls them, which become the catalog's here."""
+    host, column = divmod(number, SERIES_OF_A_HOST)
+    target = {"instance": f"web-{host:04d}:9100", "job": "node", "env": "production"}
+    if column < NODE_CPU_SERIES:
+        cpu, mode = divmod(column, len(NODE_MODES))
+        name = "node_cpu_seconds_total"
+        return {"__name__": name, "cpu": str(cpu), "mode": NODE_MODES[mode], **target}
+    name = NODE_NAMES[(column - NODE_CPU_SERIES) % len(NODE_NAMES)]
+    device = f"sd{'abcdefgh'[(column - NODE_CPU_SERIES) // len(NODE_NAMES)]}"
+    return {"__name__": f"node_{name}", "device": device, **target}
 
 
 def _pair(name: str, value: str) -> bytes:
