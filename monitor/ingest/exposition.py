@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from monitor.errors import InputError
 from monitor.ingest.exposition_lines import (
+    MOST_BYTES,
+    MOST_SAMPLES,
     ExpositionError,
     Sample,
     Series,
@@ -32,10 +34,6 @@ from monitor.ingest.exposition_lines import (
     read_sample,
     read_timestamp,
 )
-
-MOST_BYTES = 16 * 1024 * 1024
-MOST_SAMPLES = 50_000
-"""Of one scrape; both as of every push."""
 
 MOST_LINES = 5 * MOST_SAMPLES
 """With comments and empty lines; three a sample is usual where every metric has one."""

@@ -18,6 +18,10 @@ from monitor.ingest.names import (
     MOST_ATTRIBUTES,
 )
 
+MOST_BYTES = 16 * 1024 * 1024
+MOST_SAMPLES = 50_000
+"""Of one scrape; both as of every push.  They stand here for who has no use for numpy."""
+
 LONGEST_LINE_CHARACTERS = 65_536
 """Labels as long and as many as they may be have half of it."""
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from monitor.core.labels import few_labels, label_name, label_value
 from monitor.core.quantity import Between, Bytes, Check, Seconds
 from monitor.core.secret import Secret
-from monitor.ingest.exposition import MOST_BYTES, MOST_SAMPLES
+from monitor.ingest.exposition_lines import MOST_BYTES, MOST_SAMPLES
 from monitor.scrape.targets import MOST_TARGETS, target_text
 
 SHORTEST_INTERVAL_SECONDS = 1.0
