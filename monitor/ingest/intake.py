@@ -205,9 +205,13 @@ class Intake:
 
     async def _take_leave(self, document: PushDocument) -> Receipt:
         sender = self.senders.find(document.host)
-        # A former life that says it late is not heard: another one is there.
-        if sender is None or sender.is_latest(document.leaving or ""):
+        if sender is None:
             await self._fleet.goodbye(document.host)
+        else:
+            async with sender.lock:  # what it sent before is accepted first
+                # A former life that says it late is not heard: another one is there.
+                if sender.is_latest(document.leaving or ""):
+                    await self._fleet.goodbye(document.host)
         self.outcomes["goodbye"] += 1
         return Receipt(document.host)
 
