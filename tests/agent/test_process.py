@@ -110,7 +110,7 @@ async def test_killed_it_has_lost_nothing(tmp_path: Path) -> None:
                 await server.open()
             async with _agent(tmp_path, server) as process:
                 if state == "none":
-                    await asyncio.sleep(1.5)
+                    await asyncio.sleep(1.2)
                 else:
                     seen = len(server.frames)
                     await server.until(lambda seen=seen: len(server.frames) >= seen + 4)  # type: ignore[misc]
@@ -134,10 +134,10 @@ async def test_an_outage_leaves_no_gap_and_live_frames_come_at_once(tmp_path: Pa
     async with fake_server() as server, _agent(tmp_path, server) as process:
         await server.until(lambda: len(server.frames) >= 3)
         await server.close()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.2)
         back = len(server.documents)
         await server.open()
-        await server.until(lambda: len(server.frames) >= 20)
+        await server.until(lambda: len(server.frames) >= 14)
         process.terminate()
         assert await process.wait() == 0
         assert any(len(each["frames"]) > 1 for each in server.documents[back:] if "frames" in each)
@@ -164,9 +164,6 @@ async def test_both_commands_are_the_same_program(tmp_path: Path, face: str) -> 
     _, error = await process.communicate()
     assert process.returncode == 78
     assert "missing.toml: cannot be read" in error.decode()
-    process = await _started(tmp_path, "--serve", line=line)
-    assert await process.wait() == 2
-    await process.communicate()
     process = await _started(tmp_path, "--help", line=line)
     out, _ = await process.communicate()
     assert process.returncode == 0
