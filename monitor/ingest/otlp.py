@@ -7,23 +7,28 @@ is counted and said why, and the others are stored, as OTLP wants it.  It knows 
 from __future__ import annotations
 
 import asyncio
-import math
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from monitor.core.access import OPEN, Caller
-from monitor.core.series import ENDED_BITS
 from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import names, otlp_wire
 from monitor.ingest.lanes import Lane, Lanes
 from monitor.ingest.otel_names import told
-from monitor.ingest.push import EARLIEST_SECONDS, MOST_AHEAD_SECONDS
+from monitor.ingest.otlp_points import (
+    Outcome,
+    Resource,
+    instant_of,
+    points_of,
+    resource_of,
+    text_of,
+    values_of,
+)
+from monitor.ingest.push import EARLIEST_SECONDS
 from monitor.ingest.remote_write import Hosts, Take
 from monitor.model import Frame, Introduction, SeriesKey
 
@@ -39,9 +44,6 @@ MOST_POINTS = 50_000
 MOST_KNOWN = 100_000
 """Series whose KEY is remembered, before they are looked at anew."""
 
-SOURCE = "otlp"
-"""How the lane of host metrics is called; a program's has its name behind it."""
-
 TOGETHER_SECONDS = 1.0
 """Points of a request that are no further apart are one instant's, the newest: the receiver reads
 processors, memory and disks a few milliseconds apart, and they are one look at a host."""
@@ -49,80 +51,8 @@ processors, memory and disks a few milliseconds apart, and they are one look at 
 WORKING_SECONDS = 0.003
 """How long points are looked at without giving way."""
 
-PROGRAM = (
-    "service.namespace",
-    "service.name",
-    "service.instance.id",
-    "k8s.namespace.name",
-    "k8s.pod.name",
-    "k8s.container.name",
-    "container.id",
-    "container.name",
-    "process.executable.name",
-    "process.pid",
-)
-"""What tells a host's resources apart: attributes of every series that is not the host's own."""
-
-MOST_REASONS = 5
-"""Of an answer, each with its number of points."""
-
-CUMULATIVE: Final = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
-DELTA: Final = (1, "AGGREGATION_TEMPORALITY_DELTA")
-_NOT_RECORDED = 1
-"""In a point's flags: the series had no value."""
-
-_ENDED: float = struct.unpack("<d", struct.pack("<Q", ENDED_BITS))[0]
-_NANO = 1_000_000
-_KEPT_INFO = {"os.type": "os", "os.version": "kernel", "host.arch": "arch", "host.id": "machine_id"}
-"""What a resource says of its machine, by our names."""
-
-
 _Rows: TypeAlias = dict[float, dict[str, float]]
 """Values by KEY by instant."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a request: points stored, and refused by reason."""
-
-    accepted: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    """What was let go of without refusing a point."""
-    passing: MonitorError | None = None
-    """Ours, for which everything may be sent again."""
-    foreign: MonitorError | None = None
-    """That a host is not this token's."""
-
-    def reject(self, error: MonitorError, points: int = 1) -> None:
-        """Note that so many points were not taken, and why."""
-        if error.status == 403:
-            self.foreign = error
-        elif not isinstance(error, InputError):
-            self.passing = self.passing or error
-        self.rejected[error.detail] += points
-        self.codes[error.code] += points
-
-    @property
-    def message(self) -> str:
-        """In words, empty where there is nothing to be said."""
-        reasons = [*self.rejected.most_common(MOST_REASONS), *self.notes.most_common(MOST_REASONS)]
-        return "; ".join(f"{reason} ({count})" for reason, count in reasons)
-
-
-@dataclass(frozen=True, slots=True)
-class _Resource:
-    """Whose a resource is."""
-
-    host: str
-    program: tuple[tuple[str, str], ...]
-    info: dict[str, str]
-
-    @property
-    def source(self) -> str:
-        name = dict(self.program).get("service.name", "")
-        return f"{SOURCE}:{name}" if name else SOURCE
 
 
 class Otlp:
@@ -159,10 +89,10 @@ class Otlp:
         for resource_metrics in request.resource_metrics:
             metrics = [each for scope in resource_metrics.scope_metrics for each in scope.metrics]
             try:
-                resource = _resource(resource_metrics.resource.attributes)
+                resource = resource_of(resource_metrics.resource.attributes)
                 said = self._admitted(resource, caller)
             except MonitorError as error:
-                outcome.reject(error, sum(map(_points_of, metrics)))
+                outcome.reject(error, sum(map(points_of, metrics)))
                 continue
             rows = heard.setdefault((resource.host, resource.source), {})
             await self._read(resource, metrics, rows, outcome)
@@ -185,7 +115,7 @@ class Otlp:
         self.points.update(outcome.codes)
         return outcome
 
-    def _admitted(self, resource: _Resource, caller: Caller) -> Introduction:
+    def _admitted(self, resource: Resource, caller: Caller) -> Introduction:
         """Whom a resource speaks for; raises where it may not."""
         said = Introduction(resource.host, info=resource.info or None, given_labels=caller.labels)
         _require_writes(caller, resource.host)
@@ -197,19 +127,19 @@ class Otlp:
         return said
 
     async def _read(
-        self, resource: _Resource, metrics: list[Any], rows: _Rows, outcome: Outcome
+        self, resource: Resource, metrics: list[Any], rows: _Rows, outcome: Outcome
     ) -> None:
         """Note the values of a resource, the first of each KEY and instant."""
         now = self._clock()
         oldest = max(EARLIEST_SECONDS, self._oldest(now))
         until = time.perf_counter() + WORKING_SECONDS
         for metric in metrics:
-            for name, point, value in _values(metric, outcome):
+            for name, point, value in values_of(metric, outcome):
                 if time.perf_counter() > until:
                     await asyncio.sleep(0)
                     until = time.perf_counter() + WORKING_SECONDS
                 try:
-                    at = _instant(point.time_unix_nano, now, oldest)
+                    at = instant_of(point.time_unix_nano, now, oldest)
                     found = self._key(resource, name, point.attributes)
                 except InputError as error:
                     outcome.reject(error)
@@ -237,9 +167,9 @@ class Otlp:
             if frame is not None:
                 yield frame
 
-    def _key(self, resource: _Resource, name: str, attributes: Any) -> tuple[str, float] | None:
+    def _key(self, resource: Resource, name: str, attributes: Any) -> tuple[str, float] | None:
         """The KEY of a series and its factor, none where it is left out; raises `InputError`."""
-        pairs = [(each.key, _text(each.value)) for each in attributes]
+        pairs = [(each.key, text_of(each.value)) for each in attributes]
         known = (resource.program, name, *pairs)
         if known in self._keys:
             found = self._keys[known]
@@ -252,7 +182,7 @@ class Otlp:
                 self._keys.clear()
             self._keys[known] = found
         if isinstance(found, InputError):
-            raise found
+            raise found.with_traceback(None)  # it is kept, and would grow each time
         return found
 
 
@@ -296,36 +226,14 @@ def _require_few(request: Any) -> None:
     count = 0
     for resource_metrics in request.resource_metrics:
         for scope in resource_metrics.scope_metrics:
-            count += sum(map(_points_of, scope.metrics))
+            count += sum(map(points_of, scope.metrics))
             if count > MOST_POINTS:
                 detail = f"a request has at most {MOST_POINTS} points"
                 code = "too_many_samples"
                 raise InputError(detail, code=code, limit=MOST_POINTS, status=413)
 
 
-def _points_of(metric: Any) -> int:
-    kind = metric.WhichOneof("data")
-    return len(getattr(metric, kind).data_points) if kind else 0
-
-
-def _resource(attributes: Any) -> _Resource:
-    """Raises `InputError`: ``no_host``, ``bad_host_name``, ``limit_labels``."""
-    found = {each.key: each.value for each in attributes}
-    if "host.name" not in found:
-        detail = "a resource has the attribute host.name: the Collector's resourcedetection adds it"
-        raise InputError(detail, code="no_host", field="resource")
-    host = names.host(_text(found["host.name"]), "host.name")
-    program = tuple((name, _text(found[name])) for name in PROGRAM if name in found)
-    info = {}
-    for attribute, name in _KEPT_INFO.items():
-        if attribute in found and 0 < len(said := _text(found[attribute])) <= 256:
-            info[name] = said
-    return _Resource(host, tuple(pair for pair in program if pair[1]), info)
-
-
-def _found(
-    resource: _Resource, name: str, pairs: list[tuple[str, str]]
-) -> tuple[str, float] | None:
+def _found(resource: Resource, name: str, pairs: list[tuple[str, str]]) -> tuple[str, float] | None:
     if len(pairs) > names.MOST_ATTRIBUTES:
         detail = f"a point has at most {names.MOST_ATTRIBUTES} attributes"
         raise InputError(detail, code="limit_labels", limit=names.MOST_ATTRIBUTES)
@@ -343,95 +251,6 @@ def _found(
     text = str(key)
     names.key(text, "metrics")
     return text, found.factor
-
-
-def _values(metric: Any, outcome: Outcome) -> Iterator[tuple[str, Any, float]]:
-    """Every value of a metric that can be kept: its name, its point, the number."""
-    kind = metric.WhichOneof("data")
-    if kind is None:
-        return
-    data = getattr(metric, kind)
-    try:
-        _require_kind(kind, data)
-    except InputError as error:
-        outcome.reject(error, len(data.data_points))
-        return
-    for point in data.data_points:
-        if point.exemplars:
-            outcome.notes["exemplars are not kept"] += len(point.exemplars)
-        try:
-            if kind == "histogram":
-                if point.HasField("sum"):
-                    yield f"{metric.name}_sum", point, otlp_wire.real(point.sum)
-                    outcome.accepted -= 1  # both are of one point
-                yield f"{metric.name}_count", point, float(otlp_wire.whole(point.count))
-            else:
-                yield metric.name, point, _number(point)
-        except ValueError:
-            outcome.reject(InputError("a number is none", code="bad_type"))
-
-
-def _require_kind(kind: str, data: Any) -> None:
-    if kind in {"exponential_histogram", "summary"}:
-        said = "summaries" if kind == "summary" else "exponential histograms"
-        raise InputError(f"{said} are not kept", code=f"unsupported_{kind}")
-    if kind != "gauge" and data.aggregation_temporality not in CUMULATIVE:
-        if data.aggregation_temporality in DELTA:
-            detail = (
-                "delta temporality is not kept: send cumulative (the Collector's deltatocumulative)"
-            )
-            raise InputError(detail, code="unsupported_delta")
-        raise InputError("the aggregation temporality is not said", code="bad_temporality")
-
-
-def _number(point: Any) -> float:
-    if point.flags & _NOT_RECORDED:
-        return _ENDED
-    kind = point.WhichOneof("value")
-    if kind == "as_int":
-        return float(otlp_wire.whole(point.as_int))
-    return otlp_wire.real(point.as_double) if kind else math.nan
-
-
-def _instant(nanoseconds: Any, now: float, oldest: float) -> float:
-    """An instant in unix seconds, to the millisecond."""
-    try:
-        at = round(otlp_wire.whole(nanoseconds) / _NANO) / 1000
-    except ValueError:
-        raise InputError("an instant is in nanoseconds", code="bad_time") from None
-    if at < EARLIEST_SECONDS or at > now + MOST_AHEAD_SECONDS:
-        detail = f"an instant is in nanoseconds, at most {MOST_AHEAD_SECONDS:.0f} s ahead"
-        raise InputError(detail, code="bad_time")
-    if at < oldest:
-        raise InputError("a point is older than the history that is kept", code="too_old")
-    return at
-
-
-def _text(value: Any) -> str:
-    """An attribute's value as text.  Raises `InputError` where it is more than a word."""
-    kind = value.WhichOneof("value")
-    match kind:
-        case "string_value":
-            found: str = value.string_value
-            if len(found) > names.LONGEST_ATTRIBUTE_CHARACTERS:
-                detail = f"a value has at most {names.LONGEST_ATTRIBUTE_CHARACTERS} characters"
-                limit = names.LONGEST_ATTRIBUTE_CHARACTERS
-                raise InputError(detail, code="limit_labels", limit=limit)
-            return found
-        case "bool_value":
-            return "true" if value.bool_value else "false"
-        case "int_value":
-            try:
-                return str(otlp_wire.whole(value.int_value))
-            except ValueError:
-                raise InputError("a number is none", code="bad_type") from None
-        case "double_value":
-            return str(value.double_value)[:32]
-        case None:
-            return ""
-        case _:
-            detail = "attributes are words and numbers; lists, maps and bytes are not kept"
-            raise InputError(detail, code="bad_attribute")
 
 
 def _require_writes(caller: Caller, host: str) -> None:

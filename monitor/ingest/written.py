@@ -151,7 +151,7 @@ class Table:
             found = place(labels)
         except InputError as error:
             number = self._numbers[head] = self._new()
-            self.refusals[number] = error
+            self.refusals[number] = error.with_traceback(None)
             return number
         number = self._numbers[head] = self._new()
         where = self._by_name.setdefault((found.host, found.source), len(self.targets))

@@ -15,7 +15,8 @@ from monitor.core.access import Policy
 from monitor.core.load import Load, Shed
 from monitor.errors import InputError, MonitorError, NotFound, Unavailable, excerpt
 from monitor.ingest import otlp_wire
-from monitor.ingest.otlp import MOST_BYTES, Otlp, Outcome
+from monitor.ingest.otlp import MOST_BYTES, Otlp
+from monitor.ingest.otlp_points import Outcome
 from monitor.web.asgi import Receive, Scope, Send, answer
 from monitor.web.bodies import Bodies, Body, Left, media_of, refuse, values
 from monitor.web.door import caller_of

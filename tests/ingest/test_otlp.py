@@ -22,7 +22,8 @@ from monitor.ingest import otlp as otlp_module
 from monitor.ingest import otlp_wire
 from monitor.ingest.lanes import Lanes
 from monitor.ingest.otel_names import told
-from monitor.ingest.otlp import Otlp, Outcome, together
+from monitor.ingest.otlp import Otlp, together
+from monitor.ingest.otlp_points import Outcome
 from monitor.model import Frame, Introduction, SeriesKey, key
 from tests.ingest.hostmetrics import CUMULATIVE, DELTA, GIB, Request, attributes, machine
 
