@@ -159,10 +159,11 @@ class Page:
             return "405 Method Not Allowed", TEXT, b"GET alone is answered\n", stays
         if target.partition("?")[0] not in PATHS:
             return "404 Not Found", TEXT, b"it is /metrics\n", stays
-        if self._frame is None:
+        frame = self._frame
+        if frame is None:
             return "503 Service Unavailable", TEXT, b"nothing is collected yet\n", stays
         is_open = "application/openmetrics-text" in headers.get("accept", "")
-        return "200 OK", OPENMETRICS if is_open else TEXT, self._text(is_open), stays
+        return "200 OK", OPENMETRICS if is_open else TEXT, self._text(frame, is_open), stays
 
     def _is_admitted(self, said: str) -> bool:
         if self._token is None:
@@ -170,9 +171,7 @@ class Page:
         expected = f"Bearer {self._token}"
         return hmac.compare_digest(said.encode("latin-1"), expected.encode("latin-1"))
 
-    def _text(self, is_openmetrics: bool) -> bytes:
-        frame = self._frame
-        assert frame is not None  # noqa: S101 - asked before
+    def _text(self, frame: Frame, is_openmetrics: bool) -> bytes:
         layout = self._layout
         if layout is None or layout.schema is not frame.schema or layout.is_open != is_openmetrics:
             layout = self._layout = _Layout(frame.schema, is_openmetrics)

@@ -28,4 +28,4 @@ def agent(arguments: tuple[str, ...]) -> None:
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
     line = [sys.executable, "-P", *SLIM, "-m", "monitor.agent", *arguments]
-    os.execve(sys.executable, line, environment)  # noqa: S606 - it is our own program
+    os.execve(sys.executable, line, environment)  # noqa: S606  # nosec B606 - our own
