@@ -41,6 +41,9 @@ MOST_RESOURCES = 1_000
 MOST_POINTS = 50_000
 """Of a request: as in a push."""
 
+MOST_AT_ONCE = 4
+"""Requests that are parsed and looked at at a time: objects take several times their bytes."""
+
 MOST_KNOWN = 100_000
 """Series whose KEY is remembered, before they are looked at anew."""
 
@@ -72,6 +75,7 @@ class Otlp:
         self._clock = clock
         self._oldest = oldest
         self._keys: dict[tuple[object, ...], tuple[str, float] | InputError | None] = {}
+        self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
         self.points = lanes.samples.setdefault("otlp", Counter())
         """Points by what became of them: ``written``, or an error's code."""
 
@@ -81,23 +85,15 @@ class Otlp:
         Raises `InputError` where all of it is refused, and as the store does: then the whole may
         be sent again.
         """
-        request = otlp_wire.parsed(body, is_json=is_json)
-        _require_few(request)
         outcome = Outcome()
         heard: dict[tuple[str, str], _Rows] = {}
         met: dict[str, Introduction] = {}
-        for resource_metrics in request.resource_metrics:
-            metrics = [each for scope in resource_metrics.scope_metrics for each in scope.metrics]
-            try:
-                resource = resource_of(resource_metrics.resource.attributes)
-                said = self._admitted(resource, caller)
-            except MonitorError as error:
-                outcome.reject(error, sum(map(points_of, metrics)))
-                continue
-            rows = heard.setdefault((resource.host, resource.source), {})
-            await self._read(resource, metrics, rows, outcome)
-            if resource.info or said.host not in met:
-                met[said.host] = said
+        async with self._decoding:
+            request = otlp_wire.parsed(body, is_json=is_json)
+            _require_few(request)
+            for resource_metrics in request.resource_metrics:
+                await self._hear(resource_metrics, caller, heard, met, outcome)
+            del request
         # From here to the frames nothing else runs, so that columns stay what they are.
         frames = [
             frame
@@ -114,6 +110,27 @@ class Otlp:
         self.points["written"] += outcome.accepted
         self.points.update(outcome.codes)
         return outcome
+
+    async def _hear(
+        self,
+        resource_metrics: Any,
+        caller: Caller,
+        heard: dict[tuple[str, str], _Rows],
+        met: dict[str, Introduction],
+        outcome: Outcome,
+    ) -> None:
+        """Note what a resource says, below its host and lane, and who it is."""
+        metrics = [each for scope in resource_metrics.scope_metrics for each in scope.metrics]
+        try:
+            resource = resource_of(resource_metrics.resource.attributes)
+            said = self._admitted(resource, caller)
+        except MonitorError as error:
+            outcome.reject(error, sum(map(points_of, metrics)))
+            return
+        rows = heard.setdefault((resource.host, resource.source), {})
+        await self._read(resource, metrics, rows, outcome)
+        if resource.info or said.host not in met:
+            met[said.host] = said
 
     def _admitted(self, resource: Resource, caller: Caller) -> Introduction:
         """Whom a resource speaks for; raises where it may not."""

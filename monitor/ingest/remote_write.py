@@ -34,8 +34,9 @@ LEARNING_SECONDS = 0.002
 LARGE_BYTES = 64 * 1024
 """A larger body is inflated in a worker thread."""
 
-MOST_AT_ONCE = 2
-"""Worker threads that inflate."""
+MOST_AT_ONCE = 4
+"""Requests that are inflated and looked up at a time: each may be 16 MB inside, and the others wait
+as they came."""
 
 MOST_CELLS = 50_000_000
 """Of all frames of a request: one instant more is a row of all its lane's columns."""
@@ -100,7 +101,7 @@ class RemoteWrite:
         self._clock = clock
         self._oldest = oldest
         self._table = Table()
-        self._inflating = asyncio.Semaphore(MOST_AT_ONCE)
+        self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
         self.samples = lanes.samples.setdefault("remote_write", Counter())
         """Samples by what became of them: ``written``, ``duplicate``, or an error's code."""
 
@@ -110,14 +111,14 @@ class RemoteWrite:
         Raises `MonitorError` where all of it is refused (see `remote_write_wire`), and as the
         store does: then some of it may be stored, and the whole may be sent again.
         """
-        if len(body) > LARGE_BYTES:
-            async with self._inflating:
-                request = await asyncio.to_thread(wire.unpacked, body)
-        else:
-            request = wire.unpacked(body)
         outcome = Outcome()
-        found = await self._looked_up(wire.series_of(request), outcome)
-        del request
+        async with self._decoding:
+            if len(body) > LARGE_BYTES:
+                request = await asyncio.to_thread(wire.unpacked, body)
+            else:
+                request = wire.unpacked(body)
+            found = await self._looked_up(wire.series_of(request), outcome)
+            del request
         await self._store(found, caller, outcome)
         self.samples["written"] += outcome.written - outcome.duplicates
         self.samples["duplicate"] += outcome.duplicates
