@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import socket
 import statistics
 import sys
@@ -40,9 +41,12 @@ SERIES_OF_A_HOST = 100
 CONNECTIONS = 4
 """Requests under way at once: Prometheus begins with one and adds more when it lags."""
 
-AHEAD_SECONDS = 20.0
-"""How far the last instant of a round lies ahead of its first request at most, so that none is
-so late that a receiver would treat it as history."""
+AHEAD_SECONDS = 45.0
+"""How far the last instant of a round lies ahead when it begins: ours takes what is a minute ahead
+at most, and what is late by half a minute it treats as history, as none of this should be."""
+
+STEP_SECONDS = 0.5
+"""Between instants, so that a round does not need to wait for long until it may begin."""
 
 AFTER_SECONDS = 1.0
 """What a receiver does within so long of the last answer counts too."""
@@ -64,6 +68,9 @@ OURS = "awoooi-monitor"
 
 CHECKED = 20
 """Series that are read back."""
+
+INSTANTS_ASKED = 200
+"""Of one question, a bucket each."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,9 @@ def compared(plan: Plan) -> Iterator[Row]:
         written: list[float] = []
         for number in range(plan.rounds + 1):
             count = plan.instants if number else 1
-            first = max(time.time() - count + AHEAD_SECONDS, (written or [0.0])[-1] + 1)
-            instants = np.floor(first) + np.arange(count)
+            first = max((written or [0.0])[-1] + STEP_SECONDS, math.floor(time.time()))
+            instants = first + STEP_SECONDS * np.arange(count)
+            time.sleep(max(0.0, float(instants[-1]) - AHEAD_SECONDS - time.time()))
             bodies = [requests.made(float(at)) for at in instants]
             turn = number % len(receivers)
             for receiver in (*receivers[turn:], *receivers[:turn]):
@@ -144,7 +152,7 @@ def _measure(
             for requests in bodies:
                 _post(receiver.port, sockets, requests)
     except (OSError, RuntimeError) as error:
-        receiver.fault = str(error)[:500]
+        receiver.fault = str(error)[-500:]
         return
     took = time.monotonic() - began
     time.sleep(AFTER_SECONDS)
@@ -326,7 +334,7 @@ def _get(port: int, path: str, query: Sequence[tuple[str, object]]) -> bytes:
 
 
 def _ours(port: int, labels: Mapping[str, str], written: Sequence[float]) -> list[float]:
-    """The values at these instants, which are whole seconds, by the API that pages use."""
+    """The values at these instants, which are on the beat, by the API that pages use."""
     host = labels["host"]
     texts = json.loads(_get(port, f"/api/v1/hosts/{host}/series", ()))
     name, column = labels["__name__"], f'column="{labels["column"]}"'
@@ -336,11 +344,10 @@ def _ours(port: int, labels: Mapping[str, str], written: Sequence[float]) -> lis
         if each["key"].startswith(name + "{") and column in each["key"]
     )
     found: list[float] = []
-    # Stretches of seconds without a hole: a bucket is one second.
     for first, last in _stretches(written):
         query = [
-            ("host", host), ("metric", key), ("start", first), ("end", last + 1),
-            ("points", int(last - first) + 1), ("raw", 1),
+            ("host", host), ("metric", key), ("start", first), ("end", last + STEP_SECONDS),
+            ("points", round((last - first) / STEP_SECONDS) + 1), ("raw", 1),
         ]  # fmt: skip
         series = json.loads(_get(port, "/api/v1/history", query))["series"][0]
         found += [value for value in series["avg"] if value is not None]
@@ -348,9 +355,10 @@ def _ours(port: int, labels: Mapping[str, str], written: Sequence[float]) -> lis
 
 
 def _stretches(written: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """The first and the last of instants that follow each other, of a few at a time."""
     first = last = written[0]
     for at in written[1:]:
-        if at - last > 1.5 or at - first > 250:
+        if at - last > STEP_SECONDS or at - first >= INSTANTS_ASKED * STEP_SECONDS:
             yield first, last
             first = at
         last = at
