@@ -112,6 +112,8 @@ class AgentLink(asyncio.Protocol):
         self._acks: list[tuple[str, int]] = []
         self._refused: list[tuple[str | None, int | None, dict[str, Any]]] = []
         self._was_watched = False
+        self._is_text = False
+        """Whether it speaks JSON, and is answered so."""
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = self._whole_at = 0.0
@@ -120,18 +122,25 @@ class AgentLink(asyncio.Protocol):
 
     # Life
 
-    def begin(self, wire: Wire, hello: dict[str, Any]) -> None:
-        """The connection is open: say who we are."""
+    def begin(self, wire: Wire, hello: dict[str, Any] | None) -> None:
+        """The connection is open: say who we are, to who asked by the protocol's name.
+
+        Anybody else, a script, hears first what became of its first document.
+        """
         self._wire = wire
         self._heard_at = self._whole_at = time.monotonic()
         self._was_watched = self._keeper.watched(self.hosts)
-        self.say(hello | {"watched": self._was_watched})
+        if hello is not None:
+            self.say(hello | {"watched": self._was_watched})
         self._look_later()
 
     def say(self, what: dict[str, Any]) -> None:
         """Send something down, where it is open still."""
         if self._wire is not None and not self._is_ending:
-            self._wire.write(frame(Opcode.BINARY, msgspec.msgpack.encode(what)))
+            if self._is_text:
+                self._wire.write(frame(Opcode.TEXT, msgspec.json.encode(what)))
+            else:
+                self._wire.write(frame(Opcode.BINARY, msgspec.msgpack.encode(what)))
 
     def tell_watched(self) -> None:
         """Somebody begins or ends to look at a host: say so, where it is news."""
@@ -254,6 +263,7 @@ class AgentLink(asyncio.Protocol):
 
     def _take(self, message: Message) -> None:
         if message.opcode in {Opcode.BINARY, Opcode.TEXT}:
+            self._is_text = message.opcode is Opcode.TEXT
             self._documents.append(message)
             self._waiting_bytes += len(message.data)
         elif message.opcode is Opcode.CLOSE:

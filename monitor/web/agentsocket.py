@@ -111,7 +111,7 @@ class AgentEndpoint:
             "protocol": [OLDEST_PROTOCOL, NEWEST_PROTOCOL],
             "time": time.time(),
         }
-        link.begin(wire, {"server": said})
+        link.begin(wire, {"server": said} if subprotocol is not None else None)
         services.door.hold_open(
             caller, link, lambda: link.end(REVOKED, "the credential holds no more")
         )

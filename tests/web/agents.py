@@ -109,8 +109,9 @@ class Agent:
     def hear(self) -> dict[str, Any]:
         """The next thing that the server says."""
         opcode, said = self.frame()
-        assert opcode == BINARY, (opcode, said)
-        found: dict[str, Any] = msgspec.msgpack.decode(said)
+        assert opcode in {BINARY, TEXT}, (opcode, said)
+        found: dict[str, Any]
+        found = json.loads(said) if opcode == TEXT else msgspec.msgpack.decode(said)
         return found
 
     def acks(self, count: int) -> list[tuple[str, int]]:

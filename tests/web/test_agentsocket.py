@@ -65,7 +65,7 @@ def heard(said: str | bytes) -> Any:
 
 def connected(url: str, *lines: str, token: str = "") -> Agent:
     """An agent that has heard the server's first word."""
-    agent = Agent(url, *lines, token=token)
+    agent = Agent(url, "Sec-WebSocket-Protocol: awoooi.v1", *lines, token=token)
     assert agent.is_open, agent.head
     assert "server" in agent.hear()
     return agent
@@ -127,8 +127,19 @@ def test_no_extension_is_agreed_and_the_server_says_who_it_is(running: Server) -
         assert said["server"]["protocol"] == [1, 1]
         assert abs(said["server"]["time"] - time.time()) < 5
         assert said["server"]["version"]
+
+
+def test_a_script_hears_first_what_became_of_its_document_in_its_own_words(
+    running: Server,
+) -> None:
     with Agent(running.url) as agent:
         assert "sec-websocket-protocol" not in agent.head
+        agent.send(full(host="ws-script"))
+        assert agent.hear() == {"ack": [["b-1", 1]]}
+        agent.send(full(host="ws-script", seq=2), text=True)
+        assert agent.frame() == (TEXT, b'{"ack":[["b-1",2]]}')
+        agent.send(full(host="ws-script", seq=3))
+        assert agent.hear() == {"ack": [["b-1", 3]]}
 
 
 # Documents
@@ -143,7 +154,7 @@ def test_documents_are_stored_and_acknowledged_in_order_and_repeats_too(running:
         assert metrics_of(running.url, "ws-1")["app.queue.length"] == 1.5
         agent.send(sent[30])
         assert agent.acks(1) == [("b-1", 31)]
-        agent.send(full(host="ws-1", seq=61), text=True)
+        agent.send(full(host="ws-1", seq=61))
         assert agent.acks(1) == [("b-1", 61)]
 
 
@@ -532,7 +543,10 @@ async def test_over_tls_it_is_the_same(tmp_path: Path) -> None:
         url = rig.url.replace("https", "wss") + "/api/v1/agent"
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        async with websockets.asyncio.client.connect(url, ssl=trusting) as socket:
+        spoken = [websockets.Subprotocol("awoooi.v1")]
+        async with websockets.asyncio.client.connect(
+            url, ssl=trusting, subprotocols=spoken
+        ) as socket:
             await socket.recv()
             for document in documents("web-1", 40):
                 await socket.send(msgspec.msgpack.encode(document))
