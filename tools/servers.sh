@@ -2,8 +2,8 @@
 # Fetches the servers of Debian that tests and benches lean on, and unpacks each below
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
-#   servers.sh          nginx with nchan, node_exporter, Prometheus
-#   servers.sh bench    also what only benches compare with: VictoriaMetrics, collectd, netdata
+#   servers.sh          nginx with nchan, node_exporter, Prometheus, VictoriaMetrics
+#   servers.sh bench    also what only benches compare with: collectd, netdata
 #
 # What stands there is kept while the list below is what it was made from.  Of what cannot be
 # fetched one line says so and the others go on; with CI=true the tests that want it fail.
@@ -102,8 +102,9 @@ server node_exporter "$cache/node-exporter" tests usr/bin/prometheus-node-export
     prometheus-node-exporter
 server Prometheus "$cache/prometheus" "tests and benches" "usr/bin/prometheus usr/bin/promtool" \
     prometheus
+server VictoriaMetrics "$cache/victoria-metrics" "tests and benches" usr/bin/victoria-metrics \
+    victoria-metrics
 [ "${1:-}" = bench ] || exit 0
-server VictoriaMetrics "$cache/victoria-metrics" benches usr/bin/victoria-metrics victoria-metrics
 server collectd "$cache/collectd" benches "usr/sbin/collectd usr/lib/collectd/disk.so" collectd-core
 server netdata "$cache/netdata" benches \
     "usr/sbin/netdata usr/lib/netdata/plugins.d/apps.plugin" netdata-core
