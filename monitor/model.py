@@ -36,7 +36,7 @@ class SeriesKey(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, name: str, **attributes: str) -> SeriesKey:
+    def of(cls, name: str, /, **attributes: str) -> SeriesKey:
         """The key of `name` with these attributes, in whatever order they are given."""
         return cls(name, tuple(sorted(attributes.items())))
 
@@ -95,7 +95,7 @@ class SeriesKey(NamedTuple):
         return ""
 
 
-def key(name: str, **attributes: str) -> str:
+def key(name: str, /, **attributes: str) -> str:
     """The KEY text of a metric with these attributes: what collectors write."""
     return str(SeriesKey.of(name, **attributes))
 

@@ -10,11 +10,11 @@ from monitor.model import Frame, Row, Schema, Snapshot
 _SCHEMAS: dict[tuple[str, ...], Schema] = {}
 
 
-def frame(at: float, values: Mapping[str, float], host: str = "web-1") -> Frame:
+def frame(at: float, values: Mapping[str, float], host: str = "web-1", source: str = "") -> Frame:
     """A frame of these values; equal keys share one schema, as they do from a runner."""
     texts = tuple(values)
     schema = _SCHEMAS.setdefault(texts, Schema(texts))
-    return Frame(host, at, schema, array("d", values.values()))
+    return Frame(host, at, schema, array("d", values.values()), source)
 
 
 def snapshot(at: float, kind: str, *rows: Row, host: str = "web-1") -> Snapshot:

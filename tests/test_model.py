@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.model import Schema, SeriesKey, key
@@ -12,9 +12,11 @@ from monitor.model import Schema, SeriesKey, key
 def test_a_key_sorts_its_attributes_and_escapes_their_values() -> None:
     assert key("m", b="2", a='x"\\\n') == 'm{a="x\\"\\\\\\n",b="2"}'
     assert key("m") == "m"
+    assert key("m", name="eth0") == 'm{name="eth0"}'
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.text(), max_size=4))
+@example({"name": "x"})
 def test_a_key_that_was_written_reads_back(attributes: dict[str, str]) -> None:
     written = SeriesKey.of("system.cpu.time", **attributes)
     assert SeriesKey.parse(str(written)) == written

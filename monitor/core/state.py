@@ -65,6 +65,12 @@ class Lane:
         """Between its sends: as it says itself, or as was learnt; 0 where neither is known."""
         return self.announced_seconds or self.learnt_seconds
 
+    def hear(self, at: float, now: float) -> None:
+        """Note a frame of an instant by its clock, which arrived at `now`."""
+        if self.heard_at and 0 < self.at < at:
+            self.learnt_seconds = hosts.learnt_period(self.learnt_seconds, at - self.at)
+        self.at, self.heard_at = at, now
+
 
 class HostState:
     """One host now.  Only `LiveState` changes it; everybody else reads.
@@ -146,6 +152,8 @@ class HostState:
             seen |= (values.view(np.uint64) == ENDED_BITS) & ~stale
         steps_back = self.at > now + FUTURE_SECONDS
         if not (frame.at > self.at or steps_back or seen.any()):
+            # Another was quicker to say the same: it speaks, and tells nothing new.
+            lane.hear(max(lane.at, frame.at), now)
             return False
         rate = rate_between(before, self.raw[columns], np.full(len(values), frame.at), values)
         gaps = frame.at - before
@@ -157,9 +165,7 @@ class HostState:
             (self.versions, version),
         ):
             known[columns] = np.where(seen, fresh, known[columns])
-        if lane.heard_at and 0 < lane.at < frame.at:
-            lane.learnt_seconds = hosts.learnt_period(lane.learnt_seconds, frame.at - lane.at)
-        lane.at, lane.heard_at = frame.at, now
+        lane.hear(frame.at, now)
         if frame.heard:
             self.at = frame.at if steps_back else max(self.at, frame.at)
         self.version = version

@@ -25,6 +25,9 @@ Kind = Literal["counter", "gauge", "unknown"]
 """What a family's values are; unknown where nobody said."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+_UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
@@ -100,8 +103,16 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def quoted(value: str) -> str:
-    """A label's value as it stands between its quotes."""
-    return escaped(value).replace('"', '\\"')
+    """A label's value as it stands between its quotes.
+
+    The formats let anything stand there, and have no escape for what ends lines elsewhere, moves
+    cursors or turns text around: that is written by its number, as text.
+    """
+    return _UNSAFE.sub(_by_number, escaped(value).replace('"', '\\"'))
+
+
+def _by_number(found: re.Match[str]) -> str:
+    return f"\\\\u{ord(found[0]):04x}"
 
 
 def escaped(value: str) -> str:

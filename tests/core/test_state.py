@@ -56,6 +56,20 @@ def test_a_value_seen_once_is_not_late_while_it_may_be_a_slow_one() -> None:
     assert host.late() == {"slow": 198}
 
 
+def test_a_second_sender_of_the_same_numbers_is_heard_too() -> None:
+    state = LiveState()
+    for at in range(10, 20):
+        state.fold(frame(at, {"a": at}), [], at)
+        host = state.fold(frame(at - 0.5, {"a": 0}, source="scrape:node"), [], at + 0.25)
+    assert host.lanes["scrape:node"].heard_at == 19.25
+    assert host.lanes["scrape:node"].period_seconds == 1
+    version = state.version
+    state.fold(frame(5, {"a": 0}, source="scrape:node"), [], 20)
+    assert (host.lanes["scrape:node"].at, host.lanes["scrape:node"].heard_at) == (18.5, 20)
+    assert state.version == version
+    assert host.metrics() == {"a": 19}
+
+
 def test_a_clock_that_steps_back_is_followed() -> None:
     state = LiveState()
     for at in (10_000, 10_001, 10_002):

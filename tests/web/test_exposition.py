@@ -42,10 +42,16 @@ def test_the_bytes_are_exactly_these() -> None:
     )
 
 
+@pytest.mark.parametrize("sign", ["\r", "\t", "\0", "\x1b", "\x85", "\u2028", "\u202e"])
+def test_what_is_no_text_stands_by_its_number(sign: str) -> None:
+    family = Family("a", "A.", "gauge", (({"to": f"a{sign}b\n"}, 1.0),))
+    assert f'a{{to="a\\\\u{ord(sign):04x}b\\n"}} 1' in text([family]).split("\n")
+
+
 _LABELS = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), st.text(max_size=20), max_size=4
 )
-# The reading side parts lines as Python does, at more than the newline that the format knows.
+# No control characters: they are written by their numbers.
 _VALUES = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**60), 2**60)
 
 
@@ -53,7 +59,10 @@ _VALUES = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**60),
 def test_prometheus_reads_what_was_written(
     labels: dict[str, str], value: float, help_: str
 ) -> None:
-    labels = {name: " ".join(held.split("\r")) for name, held in labels.items()}
+    labels = {
+        name: "".join(each if each.isprintable() or each == "\n" else " " for each in held)
+        for name, held in labels.items()
+    }
     written = text([Family("a_metric", help_, "gauge", ((labels, float(value)),))])
     family = read(written)["a_metric"]
     (sample,) = family.samples
