@@ -144,9 +144,11 @@ TABLE: dict[tuple[str, str], Expected] = {
 BESIDE = {
     "/api/v1/stream": {"GET", "HEAD"},
     "/api/v1/agent": {"GET"},
-    **dict.fromkeys(
-        ("/api/v1/push", "/api/v1/write", "/v1/metrics", "/v1/traces", "/v1/logs"), {"POST"}
-    ),
+    "/api/v1/push": {"POST"},
+    "/api/v1/write": {"POST"},
+    "/v1/metrics": {"POST"},
+    "/v1/traces": {"POST"},
+    "/v1/logs": {"POST"},
 }
 """What these answer is their own; the framework knows nothing of their methods."""
 

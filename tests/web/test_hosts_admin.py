@@ -94,7 +94,8 @@ async def test_a_host_is_deleted_with_its_history_by_an_administrator(rig: Peopl
     with pytest.raises(Gap) as gap:  # its events are gone, so whoever reads all begins behind them
         await rig.audited()
     events, _, _ = await rig.log.read(gap.value.floor, None, 100)
-    assert [event.data["details"]["action"] for event in events] == ["host.delete"]
+    said = [event.data["details"] for event in events]
+    assert [details["action"] for details in said if isinstance(details, dict)] == ["host.delete"]
 
 
 @pytest.mark.parametrize("verb", ["retire", "adopt", "delete"])
