@@ -8,9 +8,7 @@ used from one thread.  It knows no network and nothing of what is sent when.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 import sqlite3
 import time
 import zlib
@@ -18,13 +16,13 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from monitor.agent.folder import IDENTITY_FILE, identity, is_held, locked, which, write_private
 from monitor.errors import StartError
 from monitor.model import Schema
 
 FILE = "spool.db"
-IDENTITY_FILE = "agent-id"
-LOCK_FILE = "lock"
 
 LAYOUT = 1
 """The version of the tables; a file of another one is put aside."""
@@ -50,7 +48,15 @@ SCHEMAS_UNTIL_PRUNED = 100
 """New schemas after which those are forgotten that no frame has any more."""
 
 ROOM_EVERY_WRITES = 16
-"""The bounds are looked at with every so manieth write, and at once where one fails."""
+"""The bounds are looked at with every so manieth write, and at once where the disk is full."""
+
+AGED_ROWS = 2 * ROOM_EVERY_WRITES
+"""Frames let go of with one look because they are too old: two for each that comes, so that a
+clock that is years ahead for a while does not empty the spool."""
+
+AGING = 2.0
+"""How fast frames may grow old, beside the time that passes: the same clock, stepped while we run,
+is not believed at once."""
 
 _TABLES = """
 CREATE TABLE schemas (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, keys BLOB NOT NULL);
@@ -95,11 +101,13 @@ class SpoolFile:
         self._bounds = bounds
         self._writes = 0
         self._new_schemas = 0
+        self._file: tuple[int, int] | None = None
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Schema] = {}
-        self._lock = _locked(folder)
+        self._age = time.time(), time.monotonic()
+        self._lock = locked(folder)
         try:
-            self.agent = _identity(folder)
+            self.agent = identity(folder)
             self._database = self._opened()
         except BaseException:
             os.close(self._lock)
@@ -126,6 +134,7 @@ class SpoolFile:
         written; a damaged file is put aside, and the frames begin a new one.
         """
         done = tuple(done)
+        self._look_for_file()
         try:
             self._write(frames, done)
         except sqlite3.Error as error:
@@ -139,31 +148,39 @@ class SpoolFile:
 
     def read(self, first: int, last: int, most: int) -> list[Kept]:
         """The oldest of the frames numbered from `first` to `last`, all of one schema."""
-        try:
-            rows = self._database.execute(
-                "SELECT number, at, schema, row, tables FROM frames"
-                " WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?",
-                (first, last, most),
-            ).fetchall()
-        except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise OSError(f"the spool cannot be read: {error}") from None
-            self._begin_anew(error)
-            return []
-        found: list[Kept] = []
-        damaged: list[int] = []
-        for number, at, schema_id, row, tables in rows:
-            kept = self._kept(number, at, schema_id, row, tables)
-            if kept is None:
-                damaged.append(number)
-            elif not found or kept.schema is found[0].schema:
-                found.append(kept)
-            else:
-                break
-        self._drop_damaged(damaged)
-        if damaged and not found:
-            return self.read(damaged[-1] + 1, last, most)
-        return found
+        lost = 0
+        while True:
+            try:
+                rows = self._rows(first, last, most)
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise OSError(f"the spool cannot be read: {error}") from None
+                self._begin_anew(error)
+                return []
+            found: list[Kept] = []
+            damaged: list[int] = []
+            for number, at, schema_id, row, tables in rows:
+                kept = self._kept(number, at, schema_id, row, tables)
+                if kept is None:
+                    damaged.append(number)
+                elif not found or kept.schema is found[0].schema:
+                    found.append(kept)
+                else:
+                    break
+            self._drop_damaged(damaged)
+            lost += len(damaged)
+            if found or not damaged:
+                if lost:
+                    self.notes.append(f"{lost} frames in the spool were damaged and are lost")
+                return found
+            first = damaged[-1] + 1
+
+    def _rows(self, first: int, last: int, most: int) -> list[tuple[Any, ...]]:
+        return self._database.execute(
+            "SELECT number, at, schema, row, tables FROM frames"
+            " WHERE number BETWEEN ? AND ? ORDER BY number LIMIT ?",
+            (first, last, most),
+        ).fetchall()
 
     def close(self) -> None:
         """Bring everything into the one file, and let others have it."""
@@ -193,6 +210,7 @@ class SpoolFile:
         except BaseException:
             database.close()
             raise
+        self._file = which(path)
         return database
 
     def _prepare(self, database: sqlite3.Connection) -> None:
@@ -230,6 +248,9 @@ class SpoolFile:
             if schema is not None:
                 self._schemas[schema_id] = schema
                 self._ids[digest] = schema_id
+            else:
+                # Its frames cannot be read; what it stood for is kept anew under another number.
+                database.execute("DELETE FROM schemas WHERE id = ?", (schema_id,))
 
     def _write(self, frames: Sequence[Kept], done: Sequence[tuple[int, int]]) -> None:
         database = self._database
@@ -281,20 +302,26 @@ class SpoolFile:
 
     def _make_room(self, at_least: int = 0) -> None:
         """Let go of what is too old, and of the oldest while there is too much."""
-        oldest = time.time() - self._bounds.age_seconds
-        while gone := self._delete_oldest("AND at < ?", (oldest,)):
-            self.dropped["age"] += gone
+        oldest = self._age_now() - self._bounds.age_seconds
+        self.dropped["age"] += self._delete_oldest(AGED_ROWS, "AND at < ?", (oldest,))
         while at_least > 0 or self.size_bytes() > self._bounds.size_bytes:
-            gone = self._delete_oldest("", ())
+            gone = self._delete_oldest(DROP_ROWS, "", ())
             self.dropped["size"] += gone
             at_least -= gone
             if not gone:
                 return
 
-    def _delete_oldest(self, which: str, values: tuple[float, ...]) -> int:
+    def _age_now(self) -> float:
+        """The clock by which frames grow old: the machine's, while that does not jump ahead."""
+        believed, looked_at = self._age
+        now = time.monotonic()
+        self._age = min(time.time(), believed + AGING * (now - looked_at)), now
+        return self._age[0]
+
+    def _delete_oldest(self, most: int, which: str, values: tuple[float, ...]) -> int:
         return self._database.execute(
-            "DELETE FROM frames WHERE number IN"  # noqa: S608 - two fixed texts
-            f" (SELECT number FROM frames ORDER BY number LIMIT {DROP_ROWS}) {which}",
+            "DELETE FROM frames WHERE number IN"  # noqa: S608 - a constant and two fixed texts
+            f" (SELECT number FROM frames ORDER BY number LIMIT {most}) {which}",
             values,
         ).rowcount
 
@@ -317,7 +344,6 @@ class SpoolFile:
         if not numbers:
             return
         self.dropped["damage"] += len(numbers)
-        self.notes.append(f"{len(numbers)} frames in the spool were damaged and are lost")
         with contextlib.suppress(sqlite3.Error):
             self._database.executemany(
                 "DELETE FROM frames WHERE number = ?", [(number,) for number in numbers]
@@ -329,13 +355,40 @@ class SpoolFile:
             self._begin_anew(error)
         elif isinstance(error, sqlite3.ProgrammingError):
             self._database = self._connected(self._folder / FILE)  # none could be opened before
-        else:
+        elif _is(error, sqlite3.SQLITE_FULL):
             self._make_room(at_least=DROP_ROWS)
 
     def _rolled_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
+
+    def _look_for_file(self) -> None:
+        """Put the file back where it was taken away: what is open holds all of it still.
+
+        Raises `OSError` where that cannot be, or where another agent has the folder now.
+        """
+        path = self._folder / FILE
+        if which(path) == self._file:
+            return
+        if not is_held(self._folder, self._lock):
+            try:
+                lock = locked(self._folder)
+            except StartError as error:
+                raise OSError(error.detail) from None
+            os.close(self._lock)
+            self._lock = lock
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{path}{ending}").unlink(missing_ok=True)
+        try:
+            write_private(self._folder / IDENTITY_FILE, self.agent + "\n")
+            self._database.execute("VACUUM INTO ?", (str(path),))
+        except (sqlite3.Error, StartError) as error:
+            path.unlink(missing_ok=True)
+            raise OSError(f"the spool {path} is gone, and cannot be put back: {error}") from None
+        self._database.close()
+        self._database = self._connected(path)
+        self.notes.append(f"somebody has removed {path}; it is put back")
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -360,8 +413,11 @@ class SpoolFile:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _is(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is(error: sqlite3.Error, *codes: int) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def _unpacked_schema(keys: bytes, digest: str) -> Schema | None:
@@ -370,57 +426,3 @@ def _unpacked_schema(keys: bytes, digest: str) -> Schema | None:
     except (zlib.error, UnicodeDecodeError):
         return None
     return schema if schema.digest == digest else None
-
-
-def _locked(folder: Path) -> int:
-    """The lock of a folder, which is made where it is missing.  Raises `StartError`."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        detail = f"the spool {folder} cannot be used: {error.strerror}; see --spool"
-        raise StartError(detail, code="spool") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        detail = f"another agent uses the spool {folder}; give this one another by --spool"
-        raise StartError(detail, code="spool_in_use") from None
-    return lock
-
-
-def _identity(folder: Path) -> str:
-    """The lasting identity, made at the first start; it outlives a damaged spool."""
-    path = folder / IDENTITY_FILE
-    try:
-        found = path.read_text(encoding="ascii", errors="replace").strip()
-        if len(found) == 32 and set(found) <= set("0123456789abcdef"):
-            return found
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        detail = f"{path} cannot be read: {error.strerror}"
-        raise StartError(detail, code="spool") from None
-    made = secrets.token_hex(16)
-    write_private(path, made + "\n")
-    return made
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put a small file in place as one step, for its owner alone, and durable on return."""
-    new = path.with_name(path.name + ".new")
-    try:
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(new, path)  # noqa: PTH105 - as one step
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise StartError(f"{path} cannot be written: {error.strerror}", code="spool") from None

@@ -11,8 +11,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from monitor.agent.folder import write_private
 from monitor.agent.link import Cut, Link, Problem, Refused, reason
-from monitor.agent.spoolfile import write_private
 from monitor.agent.threads import off_loop
 from monitor.errors import ConfigError
 from monitor.private import read_private

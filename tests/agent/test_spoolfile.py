@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -123,9 +124,9 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     spool = SpoolFile(tmp_path, Bounds(50_000_000, 3600.0))
     now = time.time()
     spool.write([_frame(n, now - 7200 + n) for n in range(1, 201)])
-    for number in range(201, 220):
+    for number in range(201, 320):
         spool.write([_frame(number, now)])
-    assert [each.number for each in _all(spool)] == list(range(201, 220))
+    assert [each.number for each in _all(spool)] == list(range(201, 320))
     assert spool.dropped["age"] == 200
     spool.close()
 
@@ -282,3 +283,95 @@ def test_a_killed_writer_has_lost_nothing_that_it_kept(tmp_path: Path) -> None:
         assert set(range(said[-1] - 10, said[-1] + 1)) <= set(kept)
         assert all(number == value for number, value in kept.items())
         assert not spool.notes
+
+
+def test_a_damaged_schema_costs_its_frames_and_no_others(tmp_path: Path) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 5_001)])
+    spool.write([_frame(5_001, schema=WIDE)])
+    spool.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE schemas SET keys = x'00' WHERE id = 1")
+    database.close()
+    spool = SpoolFile(tmp_path, BOUNDS)
+    # Far more reads than a stack is deep.
+    assert [each.number for each in spool.read(1, 9_999, 2)] == [5_001]
+    assert spool.dropped["damage"] == 5_000
+    spool.write([_frame(5_002)])
+    assert len(spool.notes) == 1
+    assert [each.schema.texts for each in _all(spool)] == [WIDE.texts, SCHEMA.texts]
+    assert spool.dropped["size"] == 0
+    spool.close()
+
+
+@pytest.mark.parametrize("taken", ["file", "folder"])
+def test_a_spool_that_is_taken_away_is_put_back(tmp_path: Path, taken: str) -> None:
+    folder = tmp_path / "spool"
+    spool = SpoolFile(folder, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 11)])
+    if taken == "file":
+        (folder / FILE).unlink()
+    else:
+        shutil.rmtree(folder)
+    spool.write([_frame(11)], [(1, 3)])
+    assert any("removed" in note for note in spool.notes)
+    agent = spool.agent
+    with pytest.raises(StartError):
+        SpoolFile(folder, BOUNDS)
+    spool.close()
+    again = SpoolFile(folder, BOUNDS)
+    assert [each.number for each in _all(again)] == [*range(4, 12)]
+    assert again.agent == agent
+    again.close()
+
+
+def test_a_folder_that_another_agent_has_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool = SpoolFile(folder, BOUNDS)
+    spool.write([_frame(1)])
+    shutil.rmtree(folder)
+    other = SpoolFile(folder, BOUNDS)
+    other.write([_frame(7)])
+    with pytest.raises(OSError, match="another agent"):
+        spool.write([_frame(2)])
+    spool.close()
+    assert [each.number for each in _all(other)] == [7]
+    other.close()
+
+
+def test_a_clock_that_jumps_ahead_does_not_empty_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 2_001)])
+    years = time.time() + 1e9
+    monkeypatch.setattr(time, "time", lambda: years)
+    for number in range(2_001, 2_101):
+        spool.write([_frame(number)])
+    assert spool.dropped["age"] == 0
+    spool.close()
+    # One that starts so does not know better, and takes its time.
+    spool = SpoolFile(tmp_path, BOUNDS)
+    for number in range(2_101, 2_201):
+        spool.write([_frame(number)])
+    assert spool.count() >= 1_900
+    spool.close()
+
+
+def test_a_disk_that_fails_otherwise_costs_no_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 201)])
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as failing:
+        failing.setattr(spool, "_write", fail)
+        with pytest.raises(OSError, match="I/O"):
+            spool.write([_frame(201)])
+    assert spool.count() == 200
+    spool.close()
