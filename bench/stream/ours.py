@@ -11,7 +11,6 @@ import asyncio
 import sys
 import time
 from array import array
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
