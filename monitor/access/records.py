@@ -75,6 +75,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     heir: str = ""
     """The id of the token that it was rotated to."""
+    enrolled_by: str = ""
+    agent: str = ""
+    """The id of the enrolment token that it was exchanged for, and that of the agent that asked."""
 
 
 Record = Account | Session | Token

@@ -30,6 +30,9 @@ LABEL_CHARACTERS = 255
 OVERLAP_SECONDS = 86_400.0
 """How long a token that was rotated still holds, unless somebody says otherwise."""
 
+AGAIN_SECONDS = 600.0
+"""How long an agent that has not heard the answer to its exchange may ask again."""
+
 MOST_TRIES = 20
 """How often an exchange is tried again where another process changes the token meanwhile."""
 
@@ -124,30 +127,51 @@ class Tokens:
         await self._audit.record(actor, "token.rotate", old.id, new=token.id)
         return text, token
 
-    async def enroll(self, caller: Caller, actor: Actor, host: str) -> str:
+    async def enroll(self, caller: Caller, actor: Actor, host: str, agent: str = "") -> str:
         """A host's own token for an enrolment token, which is one use less.
 
-        Raises a `MonitorError`: 403 where the token may not enrol this host or is used up, 409
-        where the host has a token already.
+        Where the same agent asks again soon, by the same token, it has not heard the answer: it
+        gets another one, without a further use, and the former ends.  Raises a `MonitorError`:
+        403 where the token may not enrol this host or is used up, 409 where the host has a token
+        already.
         """
         if not is_host_name(host):
             raise InputError("this is no host's name", code="bad_host", field="host")
         if not matches(caller.hosts, host):
             detail = f"this token enrols no host called {excerpt(host)}"
             raise MonitorError(detail, code="host_mismatch", field="host", status=403)
-        if self.of_host(host) or host in self._enrolling:
+        former = self._unheard(caller, host, agent)
+        if (self.of_host(host) and former is None) or host in self._enrolling:
             detail = f"{excerpt(host)} has a token already; revoke that one first, or rotate it"
             raise InputError(detail, code="host_taken", field="host", status=409)
         self._enrolling.add(host)
         try:
-            used = await self._use(caller)
-            wish = Wish(TokenKind.AGENT, (host,), labels=used.labels, note=f"enrolled by {used.id}")
+            used = former or await self._use(caller)
+            by = caller.credential
+            wish = Wish(TokenKind.AGENT, (host,), labels=used.labels, note=f"enrolled by {by}")
             text, token = self._made(actor, wish)
+            token = msgspec.structs.replace(token, enrolled_by=by, agent=agent)
+            if former is not None:
+                token = msgspec.structs.replace(token, created=former.created)
+                await self._records.delete(former)
             await self._records.create(token)
         finally:
             self._enrolling.discard(host)
-        await self._audit.record(actor, "token.enroll", token.id, host=host, by=used.id)
+        again = {} if former is None else {"instead_of": former.id}
+        await self._audit.record(actor, "token.enroll", token.id, host=host, by=by, **again)
         return text
+
+    def _unheard(self, caller: Caller, host: str, agent: str) -> Token | None:
+        """The token that this agent was given just now by the same exchange, if any.
+
+        The ten minutes count from the first one, so that nobody renews for ever.
+        """
+        held = self.of_host(host)
+        if not agent or len(held) != 1:
+            return None
+        (token,) = held
+        is_same = (token.agent, token.enrolled_by) == (agent, caller.credential)
+        return token if is_same and self._clock() - token.created < AGAIN_SECONDS else None
 
     def of_host(self, host: str) -> list[Token]:
         """The agents' tokens of a host that have not expired, oldest first."""

@@ -115,8 +115,8 @@ class Push:
     def __init__(self, settings: Settings) -> None:
         agent = settings.agent
         folder = agent.spool or default_spool()
-        self._tokens = Tokens(agent.token_file, folder, agent.name)
         self.spool = Spool(SpoolFile(folder, Bounds(agent.spool_size, agent.spool_age)))
+        self._tokens = Tokens(agent.token_file, folder, agent.name, self.spool.agent)
         self._number = self.spool.last
         self._tables_at = 0.0
         self.fares = Fares()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 from monitor.agent.folder import write_private
 from monitor.agent.link import Cut, Link, Problem, Refused, reason
 from monitor.agent.threads import off_loop
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, StartError
 from monitor.private import read_private
 
 ENROL_PATH = "/api/v1/enroll"
@@ -44,13 +45,17 @@ def read_token(path: Path) -> str:
     return token
 
 
+logger = logging.getLogger("monitor.agent")
+
+
 class Tokens:
     """What this agent shows.  `text` is the present token, none where the server needs none."""
 
-    def __init__(self, path: Path | None, spool: Path, host: str) -> None:
+    def __init__(self, path: Path | None, spool: Path, host: str, agent: str) -> None:
         self._path = path
         self._kept = spool / KEPT_FILE
         self._host = host
+        self._agent = agent
         self.text: str | None = None
         self._given = read_token(path) if path is not None else None
         if self._given is not None and not self._given.startswith(_ENROLS):
@@ -96,7 +101,7 @@ class Tokens:
         self.text = given
         try:
             posting = await link.posting()
-            body = json.dumps({"host": self._host}).encode()
+            body = json.dumps({"host": self._host, "agent": self._agent}).encode()
             answer = await off_loop(lambda: posting.post(ENROL_PATH, "application/json", body))
             posting.close()
         except OSError as error:
@@ -105,7 +110,11 @@ class Tokens:
             self.text = None
         token = answer.said.get("token")
         if answer.status == 201 and isinstance(token, str) and token.isprintable():
-            write_private(self._kept, json.dumps({"token": token, "origin": origin}) + "\n")
+            try:
+                write_private(self._kept, json.dumps({"token": token, "origin": origin}) + "\n")
+            except StartError as error:
+                # It was given once; while this process lives it is known.
+                logger.error("the token that was given is not kept: %s", error.detail)  # noqa: TRY400 - the disk's fault, not the code's
             return token
         problem = Problem.read(answer.status, answer.headers, answer.body)
         if problem is None or not problem.code:

@@ -208,9 +208,14 @@ class SimplePush(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The host that wants a token of its own."""
+    """The host that wants a token of its own.
+
+    `agent` is the lasting id of who asks: within ten minutes it may ask again, as who has not heard
+    the answer does, and then the token that it was given before ends.
+    """
 
     host: str
+    agent: str = ""
 
 
 class Enrolled(msgspec.Struct, frozen=True):

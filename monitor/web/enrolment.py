@@ -7,6 +7,7 @@ from quart import Response, request
 
 from monitor.access.audit import Actor
 from monitor.errors import InputError, MonitorError, excerpt
+from monitor.ingest import names
 from monitor.web.answers import Enrolled, Enrolment
 from monitor.web.routes import address, asking
 from monitor.web.services import Services
@@ -27,10 +28,11 @@ class Enrolments:
         if wish.host == self._services.host:
             detail = f"{excerpt(wish.host)} is this server's own host"
             raise InputError(detail, code="host_taken", field="host", status=409)
+        agent = names.identity(wish.agent, "agent") if wish.agent else ""
         caller = asking()
         actor = Actor(caller.said, address())
         try:
-            text = await self._services.door.office.tokens.enroll(caller, actor, wish.host)
+            text = await self._services.door.office.tokens.enroll(caller, actor, wish.host, agent)
         except MonitorError as error:
             if error.status == 403:
                 await self._services.door.report(caller, address(), "enroll", excerpt(wish.host))
@@ -43,5 +45,5 @@ def _decoded(body: bytes) -> Enrolment:
     try:
         return msgspec.json.decode(body, type=Enrolment, strict=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        detail = 'an enrolment is {"host": "NAME"}'
+        detail = 'an enrolment is {"host": "NAME"}, with "agent": ID where one asks'
         raise InputError(detail, code="bad_shape") from None

@@ -283,3 +283,41 @@ async def test_expired_tokens_are_let_go_of(house: House) -> None:
     house.now += 10
     assert await house.office.tokens.prune() == 1
     assert {each.hosts for each in house.office.tokens.all()} == {("web-2",), ("web-3",)}
+
+
+async def test_an_agent_that_did_not_hear_the_answer_may_ask_again(house: House) -> None:
+    """It must be that a lost answer costs no further use and leaves one token, for a while."""
+    tokens, by_token = house.office.tokens, house.office.directory.by_token
+    _, caller = await house.token(TokenKind.ENROLL, uses=1, labels={"role": "web"})
+    first = await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
+    house.now += 300
+    second = await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
+    assert by_token(first, house.now) is None
+    found = by_token(second, house.now)
+    assert found is not None
+    assert found.labels == {"role": "web"}
+    house.now += 300
+    with pytest.raises(MonitorError, match="has a token"):
+        await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
+
+
+@pytest.mark.parametrize("change", ["agent", "no agent", "token", "rotated"])
+async def test_nobody_else_gets_a_token_that_was_given(house: House, change: str) -> None:
+    """It must be that only the same agent, by the same enrolment token, is given another."""
+    tokens = house.office.tokens
+    _, caller = await house.token(TokenKind.ENROLL, uses=5)
+    text = await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
+    agent = "a" * 32
+    if change == "agent":
+        agent = "b" * 32
+    elif change == "no agent":
+        agent = ""
+    elif change == "token":
+        _, caller = await house.token(TokenKind.ENROLL, uses=5)
+    else:
+        own = house.office.directory.by_token(text, house.now)
+        assert own is not None
+        await tokens.rotate(ROOT, own.credential)
+    with pytest.raises(MonitorError, match="has a token"):
+        await tokens.enroll(caller, ROOT, "web-1", agent)
+    assert house.office.directory.by_token(text, house.now) is not None

@@ -18,6 +18,9 @@ from monitor.agent.tokens import Tokens, read_token
 from monitor.agent.trust import Trust
 from monitor.errors import ConfigError
 
+SAID = {"host": "web-1", "agent": "a1"}
+"""What this agent asks for."""
+
 
 class _Enrolments:
     """A server that exchanges tokens."""
@@ -63,7 +66,7 @@ def _written(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def _made(place: Place, path: Path | None, spool: Path) -> tuple[Tokens, Link]:
-    tokens = Tokens(path, spool, "web-1")
+    tokens = Tokens(path, spool, "web-1", "a1")
     return tokens, Link(place, Trust(place), lambda: tokens.text)
 
 
@@ -83,7 +86,7 @@ async def test_an_enrolment_token_is_exchanged_once(
         assert tokens.text is None
         await tokens.ready(link)
         assert link.headers()["Authorization"] == "Bearer agt_own"
-    assert enrolments.asked == [("/api/v1/enroll", "Bearer mon_enrol", {"host": "web-1"})]
+    assert enrolments.asked == [("/api/v1/enroll", "Bearer mon_enrol", SAID)]
     kept = tmp_path / "token"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "mon_enrol" not in kept.read_text()
@@ -151,3 +154,13 @@ def test_a_file_that_is_no_private_token_is_refused_without_showing_it(
     with pytest.raises(ConfigError, match=told) as caught:
         read_token(path)
     assert not content or content not in str(caught.value)
+
+
+async def test_a_token_that_cannot_be_kept_is_used(
+    enrolments: _Enrolments, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens, link = _made(enrolments.place, _written(tmp_path / "t", "mon_enrol"), tmp_path / "no")
+    await tokens.ready(link)
+    assert link.headers()["Authorization"] == "Bearer agt_own"
+    assert "is not kept" in caplog.text
+    assert "agt_own" not in caplog.text
