@@ -49,12 +49,12 @@ class Backlog:
                 return
 
 
-def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """These numbers as ranges from first to last, ascending."""
+def ranges(numbers: Iterable[int], known: Iterable[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """These numbers and these ranges as ranges from first to last, ascending."""
     found: list[tuple[int, int]] = []
-    for number in sorted(numbers):
-        if found and number <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], number)
+    for first, last in sorted([*known, *((number, number) for number in numbers)]):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
         else:
-            found.append((number, number))
+            found.append((first, last))
     return found

@@ -43,6 +43,9 @@ class Spool:
         self._file = file
         self._thread = ThreadPoolExecutor(1, "monitor-spool")
         self._done: list[int] = []
+        self._undone: list[tuple[int, int]] = []
+        """Of those that were done the ones that the disk has not let go of, as ranges: for as long
+        as it refuses they become no more."""
         self._spare: deque[Kept] = deque()
         self._waiting = 0
         self._is_refusing = False
@@ -56,14 +59,14 @@ class Spool:
             self.dropped["disk"] += 1
             self._tell_dropped()
             return
-        done, self._done = self._done, []
+        done = self._take_done()
         frames = [*self._spare, frame]
         self._spare.clear()
         self._waiting += 1
         try:
-            await self._in_thread(lambda: self._file.write(frames, ranges(done)))
+            await self._in_thread(lambda: self._file.write(frames, done))
         except OSError as error:
-            self._done = done + self._done
+            self._undone = ranges((), [*done, *self._undone])
             self._spare.extendleft(reversed(frames))
             while len(self._spare) > MOST_SPARE:
                 self._spare.popleft()
@@ -82,6 +85,11 @@ class Spool:
         if self._spare:
             gone = set(numbers)
             self._spare = deque(each for each in self._spare if each.number not in gone)
+
+    def _take_done(self) -> list[tuple[int, int]]:
+        done = ranges(self._done, self._undone)
+        self._done, self._undone = [], []
+        return done
 
     async def read(self, first: int, last: int, most: int) -> list[Kept]:
         """The oldest kept frames numbered from `first` to `last`, all of one schema.
@@ -107,10 +115,10 @@ class Spool:
 
     async def close(self) -> None:
         """Write what is left to be written, and end the thread."""
-        done, self._done = self._done, []
+        done = self._take_done()
         spare = list(self._spare)
         with contextlib.suppress(OSError):
-            await self._in_thread(lambda: self._file.write(spare, ranges(done)))
+            await self._in_thread(lambda: self._file.write(spare, done))
         await self._in_thread(self._file.close)
         self._thread.shutdown(wait=False)
 

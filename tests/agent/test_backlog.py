@@ -48,3 +48,8 @@ def test_ranges_hold_exactly_the_numbers() -> None:
     found = ranges(numbers)
     assert sorted(numbers) == [n for first, last in found for n in range(first, last + 1)]
     assert all(b[0] > a[1] + 1 for a, b in pairwise(found))
+
+
+def test_ranges_are_joined_with_those_that_were_there() -> None:
+    assert ranges([4, 9, 5], [(1, 3), (11, 12), (2, 2)]) == [(1, 5), (9, 9), (11, 12)]
+    assert ranges((), [(7, 9), (1, 2)]) == [(1, 2), (7, 9)]
