@@ -37,7 +37,6 @@ class Usage:
     """What one process has open, and may."""
 
     pid: int
-    name: str
     open: int
     limit: int
     ratio: float
@@ -55,6 +54,7 @@ class Limits:
         self._proc = Path(root.proc(""))
         self._found: dict[str, Usage | None] = {}
         self._turn = 0
+        self._is_counted: bool | None = None
 
     def collect(self, now: float) -> Reading:
         """Look at the processes whose turn it is.  Raises `Absent` where none can be seen."""
@@ -75,7 +75,7 @@ class Limits:
         rows: list[Row] = [
             {
                 "pid": usage.pid,
-                "name": usage.name,
+                "name": self._name(usage),
                 "open": usage.open,
                 "limit": usage.limit,
                 "ratio": usage.ratio,
@@ -96,7 +96,7 @@ class Limits:
                 break
             looked += 1
             try:
-                usage = _usage(self._proc / name)
+                usage = self._usage(name)
             except PermissionError:
                 self._found[name] = None
             except (OSError, ValueError):
@@ -106,15 +106,41 @@ class Limits:
                     self._found[name] = usage
         self._turn = begin + looked
 
+    def _usage(self, name: str) -> Usage | None:
+        """What this process has open; none where it has no limit.  Raises `OSError`."""
+        directory = f"{self._proc}/{name}"
+        content = read(f"{directory}/limits")
+        at = content.find(_LIMIT)
+        fields = content[at + len(_LIMIT) : at + 100].split(None, 1) if at >= 0 else []
+        if not fields or not fields[0].isdigit():
+            return None
+        limit = int(fields[0])
+        opened = self._opened(f"{directory}/fd")
+        return Usage(int(name), opened, limit, opened / limit if limit else 1.0)
 
-def _usage(directory: Path) -> Usage | None:
-    """What this process has open; none where it has no limit.  Raises `OSError`."""
-    content = read(f"{directory}/limits")
-    at = content.find(_LIMIT)
-    fields = content[at + len(_LIMIT) : at + 100].split(None, 1) if at >= 0 else []
-    if not fields or not fields[0].isdigit():
-        return None
-    limit = int(fields[0])
-    opened = len(os.listdir(f"{directory}/fd"))  # noqa: PTH208 - a count is wanted
-    name = escape(read(f"{directory}/comm")[:64].decode(errors="backslashreplace").strip())
-    return Usage(int(directory.name), name, opened, limit, opened / limit if limit else 1.0)
+    def _opened(self, directory: str) -> int:
+        """How many entries there are.  Since 6.2 the kernel has them counted: their size."""
+        if self._is_counted is None:
+            self._is_counted = _is_counted(self._proc)
+        if self._is_counted:
+            return Path(directory).stat().st_size
+        return len(os.listdir(directory))  # noqa: PTH208 - a count is wanted
+
+    def _name(self, usage: Usage) -> str:
+        """Its name, empty where it has just ended."""
+        try:
+            found = read(f"{self._proc}/{usage.pid}/comm")[:64]
+        except OSError:
+            return ""
+        return escape(found.decode(errors="backslashreplace").strip())
+
+
+def _is_counted(proc: Path) -> bool:
+    """Whether the size of a directory of descriptors is how many there are.
+
+    Directories of a disk have sizes too, of another kind; /proc itself has none.
+    """
+    try:
+        return proc.stat().st_size == 0 and (proc / "self/fd").stat().st_size > 0
+    except OSError:
+        return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from os import pread
 
 from monitor.collect.secrets import command_line, escape
 
@@ -66,18 +67,19 @@ class KeptDescriptors:
 class ProcessFile:
     """One file of a process, kept open where there is room."""
 
-    __slots__ = ("_descriptor", "_kept", "_most_bytes", "path")
+    __slots__ = ("_kept", "_most_bytes", "descriptor", "path")
 
     def __init__(self, path: str, kept: KeptDescriptors, most_bytes: int = STAT_BYTES) -> None:
         self.path = path
         self._most_bytes = most_bytes
         self._kept = kept
-        self._descriptor = -1
+        self.descriptor = -1
+        """Negative where it is not kept; for who reads so often that a call more counts."""
 
     def read(self) -> bytes:
         """The present content.  Raises `OSError`, `ProcessLookupError` once it has ended."""
-        if self._descriptor >= 0:
-            return os.pread(self._descriptor, self._most_bytes, 0)
+        if self.descriptor >= 0:
+            return os.pread(self.descriptor, self._most_bytes, 0)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = os.pread(descriptor, self._most_bytes, 0)
@@ -85,23 +87,32 @@ class ProcessFile:
             os.close(descriptor)
             raise
         if self._kept.take():
-            self._descriptor = descriptor
+            self.descriptor = descriptor
         else:
             os.close(descriptor)
         return content
 
     def close(self) -> None:
         """Give the descriptor back; the next read opens the file anew."""
-        if self._descriptor >= 0:
-            self._kept.give_back(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            self._kept.give_back(self.descriptor)
+            self.descriptor = -1
 
 
 class Process:
     """What is known of one process: the last reading, and what it did since the one before."""
 
     __slots__ = (
-        *("_command_at", "_directory", "_io", "_io_at", "_io_raw", "_io_total", "_stat"),
+        *(
+            "_command_at",
+            "_command_raw",
+            "_directory",
+            "_io",
+            "_io_at",
+            "_io_raw",
+            "_io_total",
+            "_stat",
+        ),
         *("_stat_at", "_stat_raw", "_ticks", "command", "cpu", "io", "io_hidden", "is_kernel"),
         *("_io_wait", "name", "pid", "rss_pages", "start", "state", "uid"),
     )
@@ -129,6 +140,7 @@ class Process:
         self.io_hidden = False
         self.uid: int | None = None
         self.command = ""
+        self._command_raw = b""
         self._stat_raw = b""
         self._stat_at = 0.0
         self._ticks = -1
@@ -138,10 +150,14 @@ class Process:
         self._io_wait = 0
         self._command_at: float | None = None
 
-    def read_stat(self, moment: float, ticks_per_second: int) -> bool:
-        """Read stat at `moment` (monotonic seconds); False where the process has ended."""
+    def read(self, moment: float, ticks_per_second: int) -> bool:
+        """Read it at `moment` (monotonic seconds); False where the process has ended.
+
+        Every process is read each tick, so that what it costs is what this costs.
+        """
+        descriptor = self._stat.descriptor
         try:
-            raw = self._stat.read()
+            raw = pread(descriptor, STAT_BYTES, 0) if descriptor >= 0 else self._stat.read()
         except OSError:
             # The descriptor kept is of a process that has ended; its number may be used again.
             self.close()
@@ -149,13 +165,19 @@ class Process:
                 raw = self._stat.read()
             except OSError:
                 return False
-        if raw and raw == self._stat_raw:
+        if raw == self._stat_raw and raw:
             # Most processes sleep: their line is the same to the byte.
             self.cpu = 0.0
             self._stat_at = moment
             self._io_wait -= 1
-            return True
-        return self._take_stat(raw, moment, ticks_per_second)
+            if self._io_wait > 0 and not self.io_hidden:
+                self.io = 0.0
+                return True
+        elif not self._take_stat(raw, moment, ticks_per_second):
+            return False
+        if not self.io_hidden:
+            self._read_io(moment)
+        return True
 
     def _take_stat(self, raw: bytes, moment: float, ticks_per_second: int) -> bool:
         end = raw.rfind(b")")
@@ -186,16 +208,8 @@ class Process:
         self._io_wait = 0
         return True
 
-    def read_io(self, moment: float) -> None:
-        """Read io where the process may have done any, and permissions do not hide it.
-
-        What is hidden is tried once in a process's life.
-        """
-        if self.io_hidden:
-            return
-        if self._io_wait > 0:
-            self.io = 0.0
-            return
+    def _read_io(self, moment: float) -> None:
+        """Read what it read and wrote.  What permissions hide is tried once in its life."""
         # Spread by number, so that sleepers do not all have their turn in one tick.
         self._io_wait = IDLE_IO_TICKS - (self.pid % IDLE_IO_TICKS if self._io_total < 0 else 0)
         try:
@@ -241,6 +255,9 @@ class Process:
         if not command_line_wanted:
             return
         raw = b"" if self.is_kernel else _read_up_to(f"{self._directory}/cmdline", COMMAND_BYTES)
+        if raw and raw == self._command_raw:
+            return  # looking for secrets costs more than reading
+        self._command_raw = raw
         # Kernel threads and zombies have no command line: ps writes their names in brackets.
         self.command = command_line(raw) if raw.strip(b"\0") else f"[{self.name}]"
 

@@ -17,6 +17,7 @@ from operator import attrgetter
 from monitor.collect.accounts import Accounts
 from monitor.collect.descriptors_budget import PROCESSES_SHARE, kept_limit
 from monitor.collect.files import Root
+from monitor.collect.pace import Every
 from monitor.collect.process_files import KeptDescriptors, Process
 from monitor.errors import Absent
 from monitor.model import Reading, Row, key
@@ -38,14 +39,19 @@ _KEYS = (_COUNT, *(key(_COUNT, state=state) for state in STATES))
 
 
 class Processes:
-    """Every process of the host, read from /proc with kept descriptors."""
+    """Every process of the host, read from /proc with kept descriptors.
+
+    Its table is made every `table_seconds`, and what stands in it is of the tick before.
+    """
 
     name = "processes"
     interval_seconds = 0.0
     budget_seconds = 0.1
 
-    def __init__(self, root: Root, command_lines: bool = True) -> None:
+    def __init__(self, root: Root, command_lines: bool = True, table_seconds: float = 0.0) -> None:
         self.note = ""
+        # Half a second early is in time: ticks do not come to the millisecond.
+        self._table = Every(max(0.0, table_seconds - 0.5))
         self._directory = root.proc("")
         self._is_own = root.is_own
         self._command_lines = command_lines
@@ -67,22 +73,21 @@ class Processes:
         # stat is read oftener than io, and comes first where there is not room for both.
         self._kept_io.limit = max(0, self._most_kept - len(names))
         self._kept_stat.limit = self._most_kept - max(self._kept_io.count, self._kept_io.limit)
-        processes = self._processes
+        processes, ticks_per_second = self._processes, self._ticks_per_second
         for name in self._in_turn(names):
             process = processes.get(name)
             if process is None:
                 directory = f"{self._directory}{name}"
                 process = Process(directory, int(name), self._kept_stat, self._kept_io)
                 processes[name] = process
-            if not process.read_stat(moment, self._ticks_per_second):
+            if not process.read(moment, ticks_per_second):
                 process.close()
                 del processes[name]
-                continue
-            process.read_io(moment)
         self._forget_ended(names)
+        if not self._table.due(moment):
+            return Reading(self._counts())
         self._explain(names)
-        rows = self._rows(moment)
-        return Reading(self._counts(), {"processes": rows})
+        return Reading(self._counts(), {"processes": self._rows(moment)})
 
     def close(self) -> None:
         """Give back every descriptor."""

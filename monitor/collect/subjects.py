@@ -72,14 +72,21 @@ COLLECTOR_NAMES: tuple[str, ...] = (*(name for name, _ in COLLECTORS), *PORTABLE
 """Every name that ``[collect] disabled`` may hold."""
 
 
-def build(config: CollectConfig, platform: str = sys.platform) -> list[Collector]:
-    """The collectors of this host, those that the configuration disables left out."""
+def build(
+    config: CollectConfig, platform: str = sys.platform, *, table_seconds: float = 0.0
+) -> list[Collector]:
+    """The collectors of this host, those that the configuration disables left out.
+
+    `table_seconds` is how often the table of processes is wanted; 0 is with every reading.
+    """
     root = Root(config.root)
     if platform != "linux":
         return _portable(config, root)
     return [
-        # This one has a setting of its own.
-        factory(root, config.command_lines) if factory is Processes else factory(root)
+        # This one has settings of its own.
+        Processes(root, config.command_lines, table_seconds)
+        if factory is Processes
+        else factory(root)
         for name, factory in COLLECTORS
         if name not in config.disabled
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from pathlib import Path
@@ -83,8 +84,23 @@ def test_no_limit_at_all_is_absent(tmp_path: Path, limit: str) -> None:
 
 
 def test_it_sees_this_very_program() -> None:
+    """Whether the kernel has counted the files for it or not."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    usage = limits._usage(Path(f"/proc/{os.getpid()}"))
-    assert usage is not None
-    assert usage.limit == soft
-    assert 3 <= usage.open < soft
+    collector = Limits(Root(Path("/")))
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(Path(os.devnull).open())
+        for is_counted in (None, False):
+            collector._is_counted = is_counted
+            usage = collector._usage(str(os.getpid()))
+            assert usage is not None
+            assert usage.limit == soft
+            assert 53 <= usage.open < soft
+            really = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+            assert abs(usage.open - really) <= 1, "but for the one that the listing takes"
+
+
+def test_sizes_of_a_disks_directories_are_no_counts(tmp_path: Path) -> None:
+    put(tmp_path, 1, 3, "10")
+    (tmp_path / "proc/self/fd").mkdir(parents=True)
+    assert Limits(Root(tmp_path)).collect(0.0).snapshots["limits"][0]["open"] == 3

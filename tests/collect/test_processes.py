@@ -134,6 +134,27 @@ def test_rates_are_none_at_first_and_then_of_the_time_between(host: Host) -> Non
     collector.close()
 
 
+def test_the_table_is_made_as_often_as_it_is_wanted_and_numbers_always(host: Host) -> None:
+    host.put(7)
+    collector = opened(Processes(Root(host.path), table_seconds=3600.0))
+    assert by_pid(collector.collect(0.0)).keys() == {7}
+    host.put(8)
+    later = collector.collect(1.0)
+    assert later.snapshots == {}
+    assert later.values["system.processes.count"] == 2.0
+    collector.close()
+
+
+def test_a_command_line_that_changed_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_files, "IDENTITY_SECONDS", -100.0)
+    host.put(7, command=b"app\0-v\0")
+    collector = opened(Processes(Root(host.path)))
+    for command, shown in ((b"app\0-v\0", "app -v"), (b"app\0-q\0", "app -q"), (b"", "[app]")):
+        host.put(7, command=command)
+        assert by_pid(collector.collect(0.0))[7]["command"] == shown
+    collector.close()
+
+
 def test_a_number_used_again_is_another_process(host: Host) -> None:
     host.put(7, "old", ticks=1000, io=(10**9, 0))
     collector = opened(Processes(Root(host.path)))
@@ -260,7 +281,7 @@ def test_a_title_changed_meanwhile_is_seen(host: Host, monkeypatch: pytest.Monke
     collector.collect(0.0)
     host.put(7, command=b"app ready")
     assert by_pid(collector.collect(1.0))[7]["command"] == "app starting"
-    monkeypatch.setattr(process_files, "IDENTITY_SECONDS", 0.0)
+    monkeypatch.setattr(process_files, "IDENTITY_SECONDS", -100.0)
     assert by_pid(collector.collect(2.0))[7]["command"] == "app ready"
 
 
