@@ -21,7 +21,7 @@ from monitor.core.load import Load, Shed
 from monitor.core.rates import Rates
 from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import push
-from monitor.ingest.introducing import UnknownProtocol
+from monitor.ingest.introducing import TurnedAway
 from monitor.ingest.lanes import Lanes
 from monitor.ingest.push import Columns, PushDocument
 from monitor.ingest.senders import MOST_HOSTS, Sender, Senders
@@ -142,7 +142,7 @@ class Intake:
 
         try:
             return await self._apart(len(body) > LARGE_BYTES, parse)
-        except UnknownProtocol as error:
+        except TurnedAway as error:
             _require_writes(caller, error.introduction.host)
             self._fleet.refused(error.introduction, error, address)
             raise
@@ -154,14 +154,16 @@ class Intake:
         said = replace(document.introduction, given_labels=caller.labels)
         try:
             self._fleet.require(said)
+            if document.leaving is not None:
+                return await self._take_leave(document)
+            if document.number is None:
+                return await self._take_simple(document, said)
+            return await self._take_numbered(document, said)
         except MonitorError as error:
-            self._fleet.refused(said, error, address)
+            is_off = abs(said.skew_seconds) > push.MOST_AHEAD_SECONDS
+            if error.code == "host_taken" or (error.code == "too_old" and is_off):
+                self._fleet.refused(said, error, address)
             raise
-        if document.leaving is not None:
-            return await self._take_leave(document)
-        if document.number is None:
-            return await self._take_simple(document, said)
-        return await self._take_numbered(document, said)
 
     def _require_pace(self, host: str) -> None:
         wait = self._rates.take(host, time.monotonic())

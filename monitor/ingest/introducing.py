@@ -22,8 +22,22 @@ _TEXTS = ("version", "os", "kernel", "arch", "machine_id", "python")
 """What `info` may say in words."""
 
 
-class UnknownProtocol(InputError):
-    """A sender that is too new, or too old; `introduction` is who."""
+class TurnedAway(InputError):
+    """A sender that somebody should look at; `introduction` is who."""
+
+    introduction: Introduction
+
+
+class WrongClock(TurnedAway):
+    """A sender whose instants cannot be; `wrong` says which and why."""
+
+    def __init__(self, said: Introduction, wrong: InputError) -> None:
+        super().__init__(wrong.detail, code=wrong.code, field=wrong.field, limit=wrong.limit)
+        self.introduction = said
+
+
+class UnknownProtocol(TurnedAway):
+    """A sender that is too new, or too old."""
 
     code = "schema_version"
 

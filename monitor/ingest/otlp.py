@@ -47,6 +47,9 @@ MOST_AT_ONCE = 4
 MOST_KNOWN = 100_000
 """Series whose KEY is remembered, before they are looked at anew."""
 
+MOST_KNOWN_CHARACTERS = 24 * 1024 * 1024
+"""Of what those are remembered by: 240 for each of so many."""
+
 TOGETHER_SECONDS = 1.0
 """Points of a request that are no further apart are one instant's, the newest: the receiver reads
 processors, memory and disks a few milliseconds apart, and they are one look at a host."""
@@ -75,6 +78,7 @@ class Otlp:
         self._clock = clock
         self._oldest = oldest
         self._keys: dict[tuple[object, ...], tuple[str, float] | InputError | None] = {}
+        self._known_characters = 0
         self._decoding = asyncio.Semaphore(MOST_AT_ONCE)
         self.points = lanes.samples.setdefault("otlp", Counter())
         """Points by what became of them: ``written``, or an error's code."""
@@ -150,6 +154,7 @@ class Otlp:
         now = self._clock()
         oldest = max(EARLIEST_SECONDS, self._oldest(now))
         until = time.perf_counter() + WORKING_SECONDS
+        wrong_clock: InputError | None = None
         for metric in metrics:
             for name, point, value in values_of(metric, outcome):
                 if time.perf_counter() > until:
@@ -160,6 +165,7 @@ class Otlp:
                     found = self._key(resource, name, point.attributes)
                 except InputError as error:
                     outcome.reject(error)
+                    wrong_clock = error if error.code == "bad_time" else wrong_clock
                     continue
                 outcome.accepted += 1
                 if found is None:
@@ -167,6 +173,8 @@ class Otlp:
                 text, factor = found
                 row = rows.setdefault(at, {})
                 row.setdefault(text, value if factor == 1 else value * factor)
+        if wrong_clock is not None:
+            self._hosts.refused(Introduction(resource.host), wrong_clock)
 
     def _frames(self, host: str, source: str, rows: _Rows, outcome: Outcome) -> Iterator[Frame]:
         if not rows:
@@ -195,9 +203,11 @@ class Otlp:
                 found = _found(resource, name, pairs)
             except InputError as error:
                 found = error
-            if len(self._keys) >= MOST_KNOWN:
+            if len(self._keys) >= MOST_KNOWN or self._known_characters >= MOST_KNOWN_CHARACTERS:
                 self._keys.clear()
+                self._known_characters = 0
             self._keys[known] = found
+            self._known_characters += len(name) + sum(len(a) + len(b) for a, b in pairs)
         if isinstance(found, InputError):
             raise found.with_traceback(None)  # it is kept, and would grow each time
         return found

@@ -112,9 +112,14 @@ def resource_of(attributes: Any) -> Resource:
     program = tuple((name, text_of(found[name])) for name in PROGRAM if name in found)
     info = {}
     for attribute, name in _KEPT_INFO.items():
-        if attribute in found and 0 < len(said := text_of(found[attribute])) <= 256:
+        if attribute in found and _is_word(said := text_of(found[attribute])):
             info[name] = said
     return Resource(host, tuple(pair for pair in program if pair[1]), info)
+
+
+def _is_word(said: str) -> bool:
+    """Whether it may be said of a machine; the same as an agent may say."""
+    return 0 < len(said) <= names.LONGEST_LABEL_CHARACTERS and said.isprintable()
 
 
 def values_of(metric: Any, outcome: Outcome) -> Iterator[tuple[str, Any, float]]:

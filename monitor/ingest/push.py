@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from monitor.core.catalog import is_counter
 from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import names, packed, strict, tables
-from monitor.ingest.introducing import introduction
+from monitor.ingest.introducing import WrongClock, introduction
 from monitor.model import Frame, Introduction, Schema, Snapshot
 
 MOST_SERIES = 10_000
@@ -41,6 +41,9 @@ MOST_FRAMES = 1_000
 
 EARLIEST_SECONDS = 946_684_800.0
 """The year 2000.  Who sends an earlier instant has a clock that was never set."""
+
+LATEST_SECONDS = 2.0**32
+"""The year 2106.  Who says that it sends later counts in something smaller than seconds."""
 
 MOST_AHEAD_SECONDS = 60.0
 """How far a frame may lie in our future: what clocks differ that are kept at all.  A frame that
@@ -114,7 +117,7 @@ def parse(body: bytes, known: Known, now: float, *, is_packed: bool = False) -> 
     It is MessagePack where `is_packed`, else JSON.  Raises `InputError` with a stable code, the
     field such as ``frames[3].at``, the limit, and the number of the push where it has one; 409
     ``unknown_schema`` where the schema is a digest that this host has not sent as a list;
-    `UnknownProtocol` where it speaks one that we do not.
+    `UnknownProtocol` where it speaks one that we do not, `WrongClock` where its clock is off.
     """
     document = (packed if is_packed else strict).decode(body)
     if not isinstance(document, dict):
@@ -184,15 +187,29 @@ def _full(document: dict[str, Any], said: Introduction, known: Known, now: float
     if sent is None:
         sent = now
     else:
-        sent = _number_of_seconds(sent, "sent")
+        sent = _sent(sent, said)
         said = replace(said, skew_seconds=now - sent)
     columns = _agreed(document["schema"], host, known)
-    frames = _frames(document["frames"], host, columns, now)
+    try:
+        frames = _frames(document["frames"], host, columns, now)
+    except InputError as error:
+        if error.code == "bad_time":
+            raise WrongClock(said, error) from None
+        raise
     snapshots: tuple[Snapshot, ...] = ()
     if document.get("snapshots") is not None:
         snapshots = tuple(tables.snapshots(document["snapshots"], host, frames[-1].at))
     number = Number(boot_id, seq, _content(columns.schema, frames, snapshots))
     return PushDocument(said, number, sent, columns, frames, snapshots)
+
+
+def _sent(value: Any, said: Introduction) -> float:
+    """When it was sent, which is some time that a clock may show."""
+    sent = _number_of_seconds(value, "sent")
+    if not EARLIEST_SECONDS <= sent < LATEST_SECONDS:
+        detail = "sent is in unix seconds, of a clock that is set"
+        raise WrongClock(said, InputError(detail, code="bad_time", field="sent"))
+    return sent
 
 
 def _seq(value: Any) -> int:

@@ -31,12 +31,24 @@ SLICE = 2_048
 LEARNING_SECONDS = 0.002
 """How long new series may be looked into without giving way."""
 
+WORKING_SECONDS = 0.005
+"""How long frames may be made without giving way: those of new hosts cost some 0.1 ms each."""
+
 LARGE_BYTES = 64 * 1024
 """A larger body is inflated in a worker thread."""
 
 MOST_AT_ONCE = 4
 """Requests that are inflated and looked up at a time: each may be 16 MB inside, and the others wait
 as they came."""
+
+LONGEST_LABELS_BYTES = 24 * 1024
+"""Of one series: a KEY has 4,096 characters of four bytes at most, its host and job a few more."""
+
+MOST_CLOCKS = 16
+"""Hosts of one request whose clock is told of; behind one sender, they have the same one."""
+
+FRAMES_AT_ONCE = 256
+"""That are stored together: hosts that are new cost several milliseconds each hundred."""
 
 MOST_CELLS = 50_000_000
 """Of all frames of a request: one instant more is a row of all its lane's columns."""
@@ -127,7 +139,7 @@ class RemoteWrite:
 
     async def _looked_up(self, series: Sequence[bytes], outcome: Outcome) -> Samples:
         """Every sample of a request, with its series' number in the table."""
-        if len(self._table) + len(series) > Table.MOST_SERIES:
+        if self._table.is_full or len(self._table) + len(series) > Table.MOST_SERIES:
             self._table = Table()
         table, pieces, count = self._table, [], 0
         for start in range(0, len(series), SLICE):
@@ -156,6 +168,7 @@ class RemoteWrite:
             whole = wire.whole(each)
             try:
                 _require_samples(whole)
+                _require_short(whole)
             except InputError as error:
                 outcome.refuse(error, max(1, len(whole.milliseconds)))
                 continue
@@ -170,17 +183,18 @@ class RemoteWrite:
 
     async def _store(self, samples: Samples, caller: Caller, outcome: Outcome) -> None:
         now = self._clock()
-        samples = self._of_these_times(self._of_somebody(samples, outcome), now, outcome)
+        samples = self._of_these_times(self._of_somebody(samples, outcome), now, caller, outcome)
         frames: list[Frame] = []
         cells, all_cells, count, looked = 0, 0, 0, 0
         met: dict[str, None] = {}
         lanes: dict[int, Lane | None] = {}
+        until = time.perf_counter() + WORKING_SECONDS
         for number, at, group in samples.groups():
             looked += len(group)
-            if looked > SLICE:
+            if looked > SLICE or time.perf_counter() > until:
                 await asyncio.sleep(0)
                 # Others were here: a lane may have been let go of, or some of its columns.
-                lanes, looked = {}, 0
+                lanes, looked, until = {}, 0, time.perf_counter() + WORKING_SECONDS
             target = samples.table.targets[number]
             if number not in lanes:
                 lanes[number] = self._lane(target, caller, now)
@@ -202,7 +216,7 @@ class RemoteWrite:
                 detail = "a request has too many instants of hosts with many series"
                 code = "too_many_samples"
                 raise InputError(detail, code=code, limit=MOST_CELLS, status=413)
-            if cells >= CELLS_AT_ONCE:
+            if cells >= CELLS_AT_ONCE or len(frames) >= FRAMES_AT_ONCE:
                 await self._accept(frames)
                 outcome.written, frames, cells, lanes = count, [], 0, {}
         if frames:
@@ -238,24 +252,47 @@ class RemoteWrite:
             outcome.refuse(samples.table.refusals[number], count)
         return samples.only(~bad)
 
-    def _of_these_times(self, samples: Samples, now: float, outcome: Outcome) -> Samples:
+    def _of_these_times(
+        self, samples: Samples, now: float, caller: Caller, outcome: Outcome
+    ) -> Samples:
         """Without those that are too old, or of no time at all."""
         oldest = max(EARLIEST_SECONDS, self._oldest(now))
         past = samples.milliseconds < oldest * 1000
         ahead = samples.milliseconds > (now + MOST_AHEAD_SECONDS) * 1000
         if count := int(ahead.sum() + (samples.milliseconds < EARLIEST_SECONDS * 1000).sum()):
             detail = f"an instant is in milliseconds, at most {MOST_AHEAD_SECONDS:.0f} s ahead"
-            outcome.refuse(InputError(detail, code="bad_time", field="timestamp"), count)
+            error = InputError(detail, code="bad_time", field="timestamp")
+            outcome.refuse(error, count)
+            self._tell_of_clocks(samples.only(ahead), now, caller, error)
         if count := int((past & (samples.milliseconds >= EARLIEST_SECONDS * 1000)).sum()):
             detail = "a sample is older than the history that is kept"
             outcome.refuse(InputError(detail, code="too_old", field="timestamp"), count)
         return samples.only(~(past | ahead)) if (past | ahead).any() else samples
+
+    def _tell_of_clocks(
+        self, ahead: Samples, now: float, caller: Caller, error: InputError
+    ) -> None:
+        """Have it shown whose samples lie in the future."""
+        targets = ahead.table.target[ahead.numbers]
+        for number in np.unique(targets)[:MOST_CLOCKS].tolist():
+            host = ahead.table.targets[number].host
+            if caller.writes(host):
+                at = int(ahead.milliseconds[targets == number].max()) / 1000
+                self._hosts.refused(Introduction(host, skew_seconds=now - at), error)
 
 
 def _require_writes(caller: Caller, host: str) -> None:
     if not caller.writes(host):
         detail = f"this token does not write the host {excerpt(host)}"
         raise MonitorError(detail, code="host_mismatch", field="host", status=403)
+
+
+def _require_short(series: wire.Whole) -> None:
+    """Raise where labels are longer than any that are taken: nothing of them is remembered."""
+    if len(series.head) > LONGEST_LABELS_BYTES:
+        detail = f"the labels of a series have at most {LONGEST_LABELS_BYTES} bytes in all"
+        limit = LONGEST_LABELS_BYTES
+        raise InputError(detail, code="limit_labels", field="labels", limit=limit)
 
 
 def _require_samples(series: wire.Whole) -> None:

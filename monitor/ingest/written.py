@@ -122,7 +122,12 @@ class Table:
     MOST_SERIES = 500_000
     """Before it begins anew; as many as all hosts may have, and some 0.5 kB each."""
 
+    MOST_BYTES = 160 * 1024 * 1024
+    """Of labels, before it begins anew: 300 bytes for each of so many series."""
+
     def __init__(self) -> None:
+        self.size_bytes = 0
+        """Of all labels that it knows."""
         self.target = np.empty(_FIRST, np.int32)
         """Where each goes, in `targets`; -1 where it is refused."""
         self.column = np.empty(_FIRST, np.int32)
@@ -138,6 +143,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.parts)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether its labels are as much as it may remember."""
+        return self.size_bytes >= self.MOST_BYTES
+
     def numbers(self, heads: Sequence[bytes]) -> NDArray[np.intp]:
         """The number of each series, -1 where it is not known."""
         return np.fromiter(map(self._numbers.__getitem__, heads), np.intp, len(heads))
@@ -147,6 +157,7 @@ class Table:
         number = self._numbers[head]
         if number >= 0:
             return number
+        self.size_bytes += len(head)
         try:
             found = place(labels)
         except InputError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -100,6 +101,30 @@ async def test_a_push_is_stored_before_it_is_acknowledged(
     assert intake.outcomes == {"accepted": 1}
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sent": time.time() + 3_600, "frames": [frame(time.time() + 3_600)]}, "bad_time"),
+        ({"sent": int(time.time() * 1000)}, "bad_time"),
+        ({"sent": 1.0}, "bad_time"),
+        ({"frames": [frame(7)]}, "bad_time"),
+        ({"sent": time.time() - 1e8, "frames": [frame(time.time() - 1e8)]}, "too_old"),
+        ({"sent": time.time(), "frames": [frame(time.time() - 1e8)]}, None),
+        ({"sent": time.time() + 3_600, "frames": []}, None),
+    ],
+    ids=["ahead", "in milliseconds", "never set", "frame never set", "behind", "old", "other"],
+)
+async def test_whose_clock_is_wrong_is_told_of(
+    store: Store, fleet: Hosts, changes: dict[str, Any], told: str | None
+) -> None:
+    intake = Intake(store.accept, fleet, time.time, oldest=lambda now: now - 86_400)
+    with pytest.raises(InputError) as refusal:
+        await intake.push(encoded(**changes), address="192.0.2.1")
+    assert fleet.turned_away == ([("web-1", told, "192.0.2.1")] if told else [])
+    assert refusal.value.about == ("b-1", 1)
+    assert store.frames == []
+
+
 async def test_a_repeat_is_known_and_another_with_its_number_conflicts(
     intake: Intake, store: Store
 ) -> None:
@@ -181,6 +206,24 @@ async def test_two_machines_of_one_name_are_told_apart_by_their_agents(intake: I
     assert taken == (409, "host_taken", "agent")
     await intake.push(simple(app_queue=1))  # a script beside the agent
     assert (await intake.push(encoded(agent="spool-1", seq=2))).accepted == 1
+
+
+async def test_a_copy_of_a_machine_is_turned_away_and_told_of(
+    intake: Intake, store: Store, fleet: Hosts
+) -> None:
+    accepted = {"b-1": 0, "b-2": 0}
+    for seq in range(1, 9):
+        for boot_id in accepted:
+            body = encoded(agent="spool-1", boot_id=boot_id, seq=seq)
+            if seq > 4 and boot_id == "b-2":
+                assert await refused(intake, body) == (409, "host_taken", "boot_id")
+            else:
+                with contextlib.suppress(InputError):
+                    accepted[boot_id] += (await intake.push(body)).accepted
+    assert accepted["b-1"] == 8
+    assert 1 <= accepted["b-2"] <= 3
+    assert len(store.frames) == sum(accepted.values())
+    assert ("web-1", "host_taken", "") in fleet.turned_away
 
 
 async def test_what_several_scripts_send_is_a_lane_beside_what_an_agent_sends(

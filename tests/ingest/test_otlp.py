@@ -265,6 +265,35 @@ async def test_a_resource_that_is_nobodys_is_rejected_and_the_others_are_stored(
     assert {frame.host for frame in house.frames} == {"web-1"}
 
 
+async def test_a_wrong_clock_is_told_of_once_a_resource() -> None:
+    house = House()
+    request = one(NOW + 3_600)
+    request.add("system.uptime", 1, gauge=True)
+    request.add("system.cpu.load_average.1m", 1, gauge=True)
+    assert (await house.send(request)).codes == {"bad_time": 2}
+    assert house.turned_away == [("web-1", "bad_time")]
+
+
+async def test_what_is_no_word_is_not_said_of_a_machine() -> None:
+    house = House()
+    request = one(os__type="linux", os__version="5\x1b[31m", host__arch="x" * 257)
+    request.add("system.uptime", 1, gauge=True)
+    await house.send(request)
+    assert house.known[-1].info == {"os": "linux"}
+
+
+async def test_what_is_remembered_of_keys_is_bounded_by_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otlp_module, "MOST_KNOWN_CHARACTERS", 1_000)
+    house = House()
+    for number in range(30):
+        request = one()
+        request.add("app.n", 1, gauge=True, which=f"{number:0100}")
+        assert (await house.send(request)).accepted == 1
+    assert len(house.otlp._keys) < 12
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -210,6 +210,22 @@ async def test_an_instant_that_is_none_is_refused(at: float) -> None:
     house = House()
     outcome = await house.write(series("n", (1, at), (2, NOW)))
     assert (outcome.written, outcome.refused) == (1, {"bad_time": 1})
+    assert house.turned_away == ([("web-1", "bad_time")] if at > NOW else [])
+
+
+async def test_a_clock_is_told_of_where_the_token_writes_that_host() -> None:
+    house = House()
+    caller = Caller(CallerKind.TOKEN, "t", frozenset({Right.PUSH}), ("web-*",))
+    ahead = [series("n", (1, NOW + 3_600), host=host) for host in ("web-1", "web-2", "db-1")]
+    await house.write(*ahead, caller=caller)
+    assert house.turned_away == [("web-1", "bad_time"), ("web-2", "bad_time")]
+
+
+async def test_labels_that_are_too_long_are_refused_and_not_remembered() -> None:
+    house = House()
+    outcome = await house.write(series("n", (1, NOW)), series("n", (1, NOW), x="y" * 100_000))
+    assert (outcome.written, outcome.refused) == (1, {"limit_labels": 1})
+    assert len(house.remote_write._table) == 1
 
 
 async def test_what_is_older_than_what_is_kept_is_refused() -> None:
@@ -286,6 +302,10 @@ async def test_a_full_table_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(40):
         await house.write(series(f"n{number}", (number, NOW)), series("all", (number, NOW)))
     assert len(house.remote_write._table) <= 10
+    monkeypatch.setattr(written.Table, "MOST_BYTES", 100)
+    for number in range(40):
+        await house.write(series(f"n{number}", (number, NOW)))
+    assert house.remote_write._table.size_bytes < 200
     assert house.values()[NOW, "n39"] == 39
 
 
