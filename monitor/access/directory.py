@@ -29,6 +29,7 @@ from monitor.access.records import (
     PREFIX,
     SESSIONS,
     TOKENS,
+    UNHEARD_SECONDS,
     Account,
     Record,
     Session,
@@ -224,7 +225,9 @@ class Directory:
 def _machine(token: Token, now: float) -> Caller | None:
     if token.expires is not None and token.expires <= now:
         return None
-    if token.kind is TokenKind.ENROLL and token.uses is not None and token.uses <= 0:
+    is_used_up = token.uses is not None and token.uses <= 0
+    # It enrols nobody more, but who has not heard the last answer is known for a while.
+    if token.kind is TokenKind.ENROLL and is_used_up and now - token.used >= UNHEARD_SECONDS:
         return None
     rights = token_rights(token.kind, token.scopes)
     return replace(

@@ -56,6 +56,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What the browser says it is, cut short."""
 
 
+UNHEARD_SECONDS = 600.0
+"""How long an agent that has not heard the answer to its exchange may ask again."""
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A machine's, or a script's, right to come in."""
 
@@ -72,6 +76,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires: float | None = None
     uses: int | None = None
     """How often it may still be exchanged; none where that is not counted."""
+    used: float = 0.0
+    """When it was exchanged last, where that is counted."""
     note: str = ""
     heir: str = ""
     """The id of the token that it was rotated to."""

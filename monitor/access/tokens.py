@@ -16,7 +16,7 @@ from monitor.access.accounts import Records
 from monitor.access.audit import Actor, Audit
 from monitor.access.credentials import AGENT_PREFIX, OTHER_PREFIX, make
 from monitor.access.directory import key_of
-from monitor.access.records import Token, require_globs
+from monitor.access.records import UNHEARD_SECONDS, Token, require_globs
 from monitor.core.access import ALL_HOSTS, SCOPES, Caller, TokenKind, is_host_name, matches
 from monitor.errors import InputError, MonitorError, NotFound, Unavailable, excerpt
 from monitor.ports import Conflict
@@ -29,9 +29,6 @@ LABEL_CHARACTERS = 255
 
 OVERLAP_SECONDS = 86_400.0
 """How long a token that was rotated still holds, unless somebody says otherwise."""
-
-AGAIN_SECONDS = 600.0
-"""How long an agent that has not heard the answer to its exchange may ask again."""
 
 MOST_TRIES = 20
 """How often an exchange is tried again where another process changes the token meanwhile."""
@@ -171,7 +168,7 @@ class Tokens:
             return None
         (token,) = held
         is_same = (token.agent, token.enrolled_by) == (agent, caller.credential)
-        return token if is_same and self._clock() - token.created < AGAIN_SECONDS else None
+        return token if is_same and self._clock() - token.created < UNHEARD_SECONDS else None
 
     def of_host(self, host: str) -> list[Token]:
         """The agents' tokens of a host that have not expired, oldest first."""
@@ -207,8 +204,9 @@ class Tokens:
                     raise MonitorError(detail, code="token_used_up", status=403)
                 if token.uses is None:
                     return token
+                left, now = token.uses - 1, self._clock()
                 try:
-                    await self._records.update(msgspec.structs.replace(token, uses=token.uses - 1))
+                    await self._records.update(msgspec.structs.replace(token, uses=left, used=now))
                 except Conflict:
                     await self._directory.look_again(key_of(token))
                 else:

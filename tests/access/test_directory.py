@@ -12,9 +12,9 @@ import pytest
 
 from monitor.access.directory import Directory, key_of
 from monitor.access.office import Office
-from monitor.access.records import ACCOUNTS, TOKENS
+from monitor.access.records import ACCOUNTS, TOKENS, UNHEARD_SECONDS
 from monitor.core.access import NOBODY, OPEN, CallerKind, Right, Role, TokenKind
-from monitor.errors import Unavailable
+from monitor.errors import MonitorError, Unavailable
 from monitor.log.memory_registry import MemoryRegistry
 from monitor.log.watching import MOST_TOMBSTONES
 from monitor.ports import Deleted, Entry, Synced
@@ -219,10 +219,13 @@ async def test_today_is_what_holds_now(house: House) -> None:
 
 
 async def test_a_used_up_enrolment_token_is_nobody(house: House) -> None:
-    """It must be that the last exchange ends an enrolment token."""
+    """It must be that the last exchange ends an enrolment token, once its answer is heard."""
     text, caller = await house.token(TokenKind.ENROLL, uses=1)
     assert caller.rights == {Right.ENROLL}
     await house.office.tokens.enroll(caller, ROOT, "web-1")
+    with pytest.raises(MonitorError, match="used up"):
+        await house.office.tokens.enroll(caller, ROOT, "web-2")
+    house.now += UNHEARD_SECONDS
     assert house.office.directory.by_token(text, house.now) is None
 
 
@@ -257,7 +260,7 @@ async def test_a_registry_that_fails_is_followed_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must be that a moment's fault of the registry does not end the following."""
-    monkeypatch.setattr("monitor.access.directory.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("monitor.access.directory.UNHEARD_SECONDS", 0.01)
     house.registry = Failing()
     server, other = house.another(), house.another()
     async with followed(server.directory):

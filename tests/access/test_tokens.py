@@ -288,9 +288,10 @@ async def test_expired_tokens_are_let_go_of(house: House) -> None:
 async def test_an_agent_that_did_not_hear_the_answer_may_ask_again(house: House) -> None:
     """It must be that a lost answer costs no further use and leaves one token, for a while."""
     tokens, by_token = house.office.tokens, house.office.directory.by_token
-    _, caller = await house.token(TokenKind.ENROLL, uses=1, labels={"role": "web"})
+    text, caller = await house.token(TokenKind.ENROLL, uses=1, labels={"role": "web"})
     first = await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
     house.now += 300
+    assert by_token(text, house.now) == caller
     second = await tokens.enroll(caller, ROOT, "web-1", "a" * 32)
     assert by_token(first, house.now) is None
     found = by_token(second, house.now)
