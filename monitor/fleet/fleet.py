@@ -64,6 +64,8 @@ class Refusal:
     agent: str | None = None
     info: Mapping[str, str] = field(default_factory=dict)
     skew_seconds: float = math.nan
+    is_copy: bool = False
+    """Whether it has the identity of the agent that speaks for the host, which goes on."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -241,6 +243,8 @@ class Fleet:
             agent=said.agent,
             info=dict(said.info or {}),
             skew_seconds=said.skew_seconds,
+            is_copy=error.code == "host_taken"
+            and said.agent == self.agent_of(said.host) is not None,
         )
         if before is not None and is_same:
             made = replace(made, since=before.since, count=before.count + 1)
@@ -256,7 +260,7 @@ class Fleet:
 
     def _clear(self, said: Introduction) -> None:
         refusal = self._refusals.get(said.host)
-        if refusal is not None and refusal.agent == said.agent:
+        if refusal is not None and refusal.agent == said.agent and not refusal.is_copy:
             del self._refusals[said.host]
 
     # How one leaves

@@ -181,13 +181,28 @@ class Intake:
             if sender.is_repeat(number):
                 self.outcomes["duplicate"] += 1
                 return Receipt(host, 0, True, number.boot_id, number.seq)
+            self._require_alone(sender, document, said)
             self._require_kept(document)
             frames = sender.schemas.frames(document, self._agreed(sender, document))
             await self._accept(frames, document.snapshots, document.sent)
             await self._fleet.met(said)
             self.senders.accepted(host, number)
+            if said.agent is not None:
+                sender.lives.heard(number.boot_id, self._clock())
         self.outcomes["accepted"] += 1
         return Receipt(host, len(frames), False, number.boot_id, number.seq)
+
+    def _require_alone(self, sender: Sender, document: PushDocument, said: Introduction) -> None:
+        """Raise ``host_taken`` (409) where an agent goes on under the same identity elsewhere."""
+        number = document.number
+        if said.agent is None or number is None:
+            return
+        if sender.lives.is_second(number.boot_id, self._clock()):
+            detail = (
+                f"two machines speak for {excerpt(said.host)} with one identity: one is a copy of"
+                " the other? Remove agent-id from the spool of the copy, and give it another name"
+            )
+            raise InputError(detail, code="host_taken", field="boot_id", status=409)
 
     async def _take_simple(self, document: PushDocument, said: Introduction) -> Receipt:
         host, (frame,), now = document.host, document.frames, self._clock()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import msgspec
 
 from monitor.errors import InputError
+from monitor.ingest.lives import Lives
 from monitor.ingest.push import Columns, Number, PushDocument
 from monitor.ingest.schemas import Lists, Schemas
 from monitor.ingest.seqs import Kept, Seqs
@@ -64,6 +65,7 @@ class Sender:
         """When a push of it was last accepted, in unix seconds."""
         self.kept_at = 0.0
         """When its record was last written."""
+        self.lives = Lives()
         self._boots: OrderedDict[str, Seqs] = OrderedDict()
 
     def is_repeat(self, number: Number) -> bool:

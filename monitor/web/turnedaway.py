@@ -48,6 +48,13 @@ def _said(refusal: Refusal, own_host: str) -> tuple[str, str, str, bool]:
         case "host_taken" if refusal.host == own_host:
             after = ", which is the host that this server runs on."
             return "Another machine calls itself ", after, "Give it another name.", False
+        case "host_taken" if refusal.is_copy:
+            advice = (
+                "One is a copy of the other: remove agent-id from the copy's spool, and give it"
+                " another name."
+            )
+            after = " with the same agent's identity, and was turned away."
+            return "Another machine calls itself ", after, advice, False
         case "host_taken":
             advice = (
                 "If the machine was replaced or set up anew, accept it; else give it another name."

@@ -113,6 +113,18 @@ async def test_who_was_turned_away_is_shown_and_may_be_accepted() -> None:
             life.fleet.require(Introduction("web-1", "first"))
 
 
+async def test_a_copy_is_shown_although_the_first_goes_on() -> None:
+    stand = Stand()
+    server = await stand.server()
+    said = Introduction("web-1", "first")
+    await server.hear(said)
+    error = InputError("one is a copy", code="host_taken", field="boot_id", status=409)
+    server.fleet.refused(said, error)
+    await server.hear(said)
+    (shown,) = server.fleet.refusals
+    assert shown.is_copy
+
+
 async def test_a_refusal_is_forgotten_once_its_sender_is_heard_or_does_not_come() -> None:
     stand = Stand()
     server = await stand.server()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,15 @@ def refusal(code: str, host: str = "web-1", count: int = 1, **more: object) -> R
             (
                 "The clock of web-1 is not to be believed: the detail. Have it set its clock by the"
                 " network. (from 192.0.2.7, once, 1 min ago)"
+            ),
+            False,
+        ),
+        (
+            replace(refusal("host_taken"), is_copy=True),
+            (
+                "Another machine calls itself web-1 with the same agent's identity, and was turned"
+                " away. One is a copy of the other: remove agent-id from the copy's spool, and give"
+                " it another name. (from 192.0.2.7, once, 1 min ago)"
             ),
             False,
         ),
