@@ -7,7 +7,6 @@ the agent introduces itself, and when it was sent, is decided anew with every se
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Protocol
 
 import msgpack  # type: ignore[import-untyped]
 
-from monitor.model import Schema, Snapshot
+from monitor.model import Schema
 
 PROTOCOL = 1
 """The version of the push protocol that is spoken here."""
@@ -26,10 +25,6 @@ _FLOAT64 = 0xCB
 
 _SMALL_MAP = 0x80
 """A map of up to fifteen pairs is this and their number."""
-
-
-KINDS = frozenset({"processes"})
-"""The tables that the protocol knows; the others are for whoever is on the host."""
 
 
 class Row(Protocol):
@@ -78,7 +73,7 @@ class Encoder:
         self._introduction = self._pairs(introduction)
 
     def document(self, seq: int, frames: Sequence[Row], tables: bytes | None = None) -> Document:
-        """The push of these frames, one at least, all of one schema; tables are the newest's."""
+        """The push of these frames, one at least, all of one schema; tables are packed."""
         content = self._pairs(
             {
                 "seq": seq,
@@ -121,25 +116,3 @@ def row(values: Sequence[float]) -> list[float | None]:
     """The values as they are sent: what is absent is null."""
     # Only NaN differs from itself; a call of `math.isnan` for each would cost as much as packing.
     return [value if value == value else None for value in values]  # noqa: PLR0124
-
-
-def packed_tables(snapshots: Sequence[Snapshot]) -> bytes | None:
-    """The tables that the protocol knows, by kind, none where there are none.
-
-    A number that is none is null, as among the values.
-    """
-    found = {
-        snapshot.kind: [
-            {
-                name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-                for name, cell in each.items()
-            }
-            for each in snapshot.rows
-        ]
-        for snapshot in snapshots
-        if snapshot.kind in KINDS
-    }
-    if not found:
-        return None
-    packed: bytes = msgpack.packb(found)
-    return packed

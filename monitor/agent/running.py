@@ -17,7 +17,7 @@ from monitor.agent.about import introduction
 from monitor.agent.backlog import Backlog
 from monitor.agent.carriers import Carrier, Ears, PostCarrier, SocketCarrier
 from monitor.agent.config import AgentConfig, Settings, default_spool
-from monitor.agent.encoding import Encoder, packed_tables
+from monitor.agent.encoding import Encoder
 from monitor.agent.link import Link, NoWebSocket
 from monitor.agent.own import Fares, Sending
 from monitor.agent.place import Place
@@ -25,6 +25,7 @@ from monitor.agent.sender import Sender
 from monitor.agent.slim import give_back
 from monitor.agent.spool import Spool
 from monitor.agent.spoolfile import Bounds, Kept, SpoolFile
+from monitor.agent.tables import PROCESSES_SECONDS, Tables
 from monitor.agent.tokens import Tokens, read_token
 from monitor.agent.trust import Trust, parse_pin
 from monitor.collect import subjects
@@ -44,9 +45,6 @@ live data up."""
 
 SETTLED_SECONDS = 10.0
 """After which everything that lasts has been made: connections, columns, tables."""
-
-TABLES_SECONDS = 5.0
-"""How often tables are sent; their rows cost more than all the numbers."""
 
 logger = logging.getLogger("monitor.agent")
 
@@ -71,7 +69,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         agent, collect = self._settings.agent, self._settings.collect
-        collectors = subjects.build(collect)
+        collectors = subjects.build(collect, table_seconds=PROCESSES_SECONDS)
         if self._push is not None:
             collectors.append(Sending(self._push.fares))
         runner = Runner(collectors, agent.name, collect.interval, self._deliver)
@@ -118,7 +116,8 @@ class Push:
         self.spool = Spool(SpoolFile(folder, Bounds(agent.spool_size, agent.spool_age)))
         self._tokens = Tokens(agent.token_file, folder, agent.name, self.spool.agent)
         self._number = self.spool.last
-        self._tables_at = 0.0
+        self._tables = Tables()
+        self._connections = 0
         self.fares = Fares()
         place = Place.parse(agent.server)
         trust = Trust(place, parse_pin(agent.pin) if agent.pin else None, agent.ca, folder)
@@ -149,10 +148,11 @@ class Push:
     async def take(self, frame: Frame, snapshots: list[Snapshot]) -> None:
         """Keep a frame, then send it."""
         self._number += 1
-        tables = None
-        if not 0 <= frame.at - self._tables_at < TABLES_SECONDS - 0.5:
-            tables = packed_tables(snapshots)
-            self._tables_at = frame.at if tables is not None else self._tables_at
+        self._tables.take(snapshots)
+        if self._connections != self.sender.connections:
+            self._connections = self.sender.connections
+            self._tables.renew()
+        tables = self._tables.due(frame.at, is_heard=self.sender.is_connected)
         kept = Kept(self._number, frame.at, frame.schema, frame.values, tables)
         keeping = asyncio.create_task(self.spool.keep(kept))
         self._keeping.add(keeping)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +24,7 @@ from monitor.agent.encoding import Document, Encoder
 from monitor.agent.link import Cut, Problem, Refused
 from monitor.agent.pacing import MOST_FRAMES, Backoff, Pace
 from monitor.agent.spoolfile import Kept
+from monitor.agent.tables import kinds, newest, without
 from monitor.agent.verdicts import (
     Drop,
     Halve,
@@ -56,6 +58,9 @@ TOLD_EVERY_SECONDS = 600.0
 
 MOST_TOLD = 64
 """Kinds of refusals that we remember having spoken of."""
+
+_TABLE = re.compile(r"snapshots\.(\w{1,64})")
+"""The field of a problem that lies in one table."""
 
 logger = logging.getLogger("monitor.agent")
 
@@ -105,6 +110,8 @@ class Sender:
         self.dropped: Counter[str] = Counter()
         self.backlog = backlog
         self.is_watched = False
+        self.connections = 0
+        """How many there have been."""
         self._dial = dial
         self._encoder = encoder
         self._store = store
@@ -122,6 +129,8 @@ class Sender:
         self._held: list[Kept] = []
         self._flushed_at = float("-inf")
         self._listed: set[str] = set()
+        self._unknown: frozenset[str] = frozenset()
+        """Kinds of tables that this connection's server does not know."""
         self._resume_at = 0.0
         self._wake = asyncio.Event()
         self._look: asyncio.TimerHandle | None = None
@@ -221,7 +230,7 @@ class Sender:
             case Renumber():
                 self._replace(seq, frames, tables=sending.tables)
             case WithoutTables():
-                self._replace(seq, frames, tables=None)
+                self._replace(seq, frames, tables=self._fewer(sending.tables, problem))
             case WithoutFrame(position):
                 self._let_go([frames[position]], problem)
                 rest = [*frames[:position], *frames[position + 1 :]]
@@ -252,6 +261,8 @@ class Sender:
         self._carrier = carrier
         self._last_carrier = carrier.name
         self._listed.clear()
+        self._unknown = frozenset()
+        self.connections += 1
         self._sent_documents = 0
         # What the last connection left unanswered goes first, as it was; live before late.
         order = sorted(self._under_way, key=lambda seq: (not self._under_way[seq].is_live, seq))
@@ -332,12 +343,13 @@ class Sender:
                     self.backlog.add(frame.number)
                 self._wake.set()
                 continue
-            tables = next((each.tables for each in reversed(same) if each.tables), None)
+            tables = newest([each.tables for each in same])
             self._queue.appendleft(self._add(same, tables, is_live=True))
         self._pump()
 
     def _add(self, frames: list[Kept], tables: bytes | None, *, is_live: bool) -> int:
         self._seq += 1
+        tables = without(tables, self._unknown)
         document = self._encoder.document(self._seq, frames, tables)
         self._under_way[self._seq] = _Sending(document, frames, tables, is_live)
         return self._seq
@@ -348,6 +360,16 @@ class Sender:
         for part in parts:
             last = tables if part is parts[-1] else None
             self._queue.append(self._add(part, last, is_live=was.is_live))
+
+    def _fewer(self, tables: bytes | None, problem: Problem) -> bytes | None:
+        """Tables without the one that was refused, which an older server may not know."""
+        named = _TABLE.match(problem.field)
+        refused = kinds(tables) & {named[1] if named else ""}
+        if not refused:
+            return None
+        if problem.code == "unknown_snapshot":
+            self._unknown |= refused
+        return without(tables, refused)
 
     def _again(self, seq: int, sending: _Sending) -> None:
         self._under_way[seq] = replace(sending, sent_at=None)
@@ -441,7 +463,10 @@ class Sender:
             frames = _portion(frames[: self._pace.frames(len(frames[0].schema))])
             self.backlog.taken(frames[-1].number)
             self._pace.sent(time.monotonic(), len(frames))
-            self._queue.append(self._add(frames, frames[-1].tables, is_live=False))
+            # The server holds tables for those of the last frame's instant.
+            has_last = frames[-1].tables is not None
+            tables = newest([each.tables for each in frames]) if has_last else None
+            self._queue.append(self._add(frames, tables, is_live=False))
             self._pump()
 
     def _live_since(self) -> float | None:

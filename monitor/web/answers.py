@@ -164,9 +164,14 @@ class PushProcess(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PushSnapshots(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tables that go with the newest frame."""
+    """Tables that go with the newest frame; the API's text says which columns each has."""
 
     processes: list[PushProcess] | None = None
+    cgroups: list[dict[str, str | float | None]] | None = None
+    filesystems: list[dict[str, str | None]] | None = None
+    limits: list[dict[str, str | float | None]] | None = None
+    system: list[dict[str, str | float | None]] | None = None
+    collectors: list[dict[str, str | float | None]] | None = None
 
 
 class NumberedPush(msgspec.Struct, frozen=True, omit_defaults=True):

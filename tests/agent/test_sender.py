@@ -215,6 +215,79 @@ async def test_tables_of_late_frames_are_those_of_the_documents_last_frame() -> 
         assert "snapshots" in it.wires[0].documents[0]
 
 
+async def test_frames_that_wait_for_each_other_bring_the_newest_table_of_each_kind() -> None:
+    facts = msgpack.packb({"system": [{"os": "linux"}], "processes": []})
+    async with rig(batch=3600.0) as it:
+        await it.until(lambda: it.sender.is_connected)
+        it.offer(1)
+        it.offer(2, tables=facts)
+        it.offer(3)
+        it.offer(4, tables=TABLES)
+        it.sender.watched(True)
+        await it.until(lambda: not it.store.frames)
+        assert it.wires[0].documents[-1]["snapshots"] == {
+            "processes": [{"pid": 1, "name": "init"}],
+            "system": [{"os": "linux"}],
+        }
+
+
+async def test_a_table_that_an_older_server_does_not_know_costs_no_frame_and_no_other_table() -> (
+    None
+):
+    many = msgpack.packb({"new": [], "system": [{}], "processes": [{"pid": 1, "name": "init"}]})
+
+    def old(wire: Wire, document: dict[str, Any]) -> None:
+        for kind in document.get("snapshots", ()):
+            if kind != "processes":
+                problem = Problem("unknown_snapshot", "", 400, field=f"snapshots.{kind}")
+                wire.ears.refused(document["seq"], problem)
+                return
+        _acknowledge(wire, document)
+
+    def newer(wire: Wire, document: dict[str, Any]) -> None:
+        _acknowledge(wire, document)
+
+    async with rig(old, newer) as it:
+        await it.until(lambda: it.sender.is_connected)
+        it.offer(1, tables=many)
+        await it.until(lambda: not it.store.frames)
+        said = it.wires[0].documents
+        assert [set(each["snapshots"]) for each in said] == [
+            {"new", "system", "processes"},
+            {"system", "processes"},
+            {"processes"},
+        ]
+        it.offer(2, tables=many)
+        await it.until(lambda: not it.store.frames)
+        assert set(said[-1]["snapshots"]) == {"processes"}
+        assert len(said) == 4, "over this connection the server is not asked again"
+        it.wires[0].ears.ended(Cut("gone"))
+        await it.until(lambda: len(it.wires) == 2 and it.sender.is_connected)
+        assert it.sender.connections == 2
+        it.offer(3, tables=many)
+        await it.until(lambda: not it.store.frames)
+        assert len(it.wires[1].documents[0]["snapshots"]) == 3
+        assert not it.sender.dropped
+
+
+@pytest.mark.parametrize(
+    ("field", "left"), [("snapshots.system[0].os", {"processes"}), ("snapshots", None)]
+)
+async def test_a_table_with_a_fault_goes_and_the_next_is_tried_again(
+    field: str, left: set[str] | None
+) -> None:
+    many = msgpack.packb({"system": [{"os": 1}], "processes": []})
+    async with rig(_refusing(1, Problem("bad_type", "", 400, field=field))) as it:
+        await it.until(lambda: it.sender.is_connected)
+        it.offer(1, tables=many)
+        await it.until(lambda: not it.store.frames)
+        again = it.wires[0].documents[1]
+        assert (set(again["snapshots"]) if "snapshots" in again else None) == left
+        it.offer(2, tables=many)
+        await it.until(lambda: not it.store.frames)
+        assert len(it.wires[0].documents[-1]["snapshots"]) == 2
+
+
 async def test_no_document_mixes_schemas() -> None:
     kept = [_kept(n, OTHER if 10 < n <= 20 else SCHEMA) for n in range(1, 31)]
     async with rig(kept=kept) as it:
