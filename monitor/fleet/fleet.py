@@ -32,6 +32,12 @@ from monitor.ports import Deleted, EventLog, Registry, Synced, Unknown
 MOST_REFUSED = 200
 """Hosts whose senders were turned away and that are remembered, the latest last."""
 
+MOST_HOSTS = 10_000
+"""Hosts that are known, retired ones among them; ten times what this program is made for."""
+
+COMING_SECONDS = 60.0
+"""How long a host that may come counts as one, although nothing of it has been stored yet."""
+
 REFUSED_SECONDS = 900.0
 """How long one is shown that does not come again."""
 
@@ -113,6 +119,8 @@ class Fleet:
         self._unsaved: set[str] = set()
         self._refusals: OrderedDict[str, Refusal] = OrderedDict()
         self._shown: dict[str, HostState] = {}
+        self._coming: set[str] = set()
+        self._coming_since = 0.0
         self.forgetting: list[Callable[[str], Awaitable[None] | None]] = []
         """Called with the name of a host that is deleted: whoever remembers it lets go of it."""
         self.erasing: list[Callable[[], Awaitable[None]]] = []
@@ -131,10 +139,14 @@ class Fleet:
     # Who speaks
 
     def require(self, said: Introduction) -> None:
-        """Raise ``host_taken`` (409) where somebody else speaks for this host."""
+        """Raise ``host_taken`` (409) where somebody else speaks for this host.
+
+        And ``host_limit`` where it is new, and there are as many as there may be.
+        """
         if said.host == self._own_host:
             detail = f"{excerpt(said.host)} is the host that this server runs on"
             raise InputError(detail, code="host_taken", field="host", status=409)
+        self._require_room(said.host)
         known = self._cards.get(said.host)
         if said.agent is None or known is None or known.agent in (None, said.agent):
             return
@@ -143,6 +155,20 @@ class Fleet:
             f" another, or accept it: monitor host adopt {excerpt(said.host)}"
         )
         raise InputError(detail, code="host_taken", field="agent", status=409)
+
+    def _require_room(self, host: str) -> None:
+        hosts = self._state.hosts
+        if host in hosts or host in self._coming:
+            return
+        now = self._clock()
+        if abs(now - self._coming_since) > COMING_SECONDS:
+            self._coming, self._coming_since = set(), now
+        if len(hosts) + len(self._coming) >= MOST_HOSTS:
+            self._coming.difference_update(hosts)  # they have come
+        if len(hosts) + len(self._coming) >= MOST_HOSTS:
+            detail = f"{MOST_HOSTS} hosts are known already; delete those that are no more"
+            raise InputError(detail, code="host_limit", field="host", limit=MOST_HOSTS)
+        self._coming.add(host)
 
     async def met(self, said: Introduction) -> None:
         """Somebody whose frames were accepted: keep and show what they say of themselves.

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.core.state import LiveState
 from monitor.errors import InputError, Unavailable
+from monitor.fleet import fleet as fleet_module
 from monitor.fleet.config import HostsConfig
 from monitor.fleet.fleet import REFUSED_SECONDS, WISHES, Fleet, Wish
 from monitor.log.memory import MemoryLog
@@ -316,3 +317,22 @@ async def test_what_the_command_line_wishes_is_done_and_its_wish_taken_away() ->
     assert server.state.hosts["web-1"].status is HostStatus.RETIRED
     assert "web-2" not in server.state.hosts
     assert server.state.hosts["web-3"].status is HostStatus.UP
+
+
+async def test_there_are_so_many_hosts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "MOST_HOSTS", 3)
+    stand = Stand()
+    server = await stand.server()
+    for number in range(3):
+        server.fleet.require(Introduction(f"never-came-{number}"))
+    with pytest.raises(InputError) as refusal:
+        server.fleet.require(Introduction("web-1"))
+    assert (refusal.value.status, refusal.value.code) == (400, "host_limit")
+    stand.now += fleet_module.COMING_SECONDS + 1
+    for number in range(3):
+        await server.hear(Introduction(f"web-{number}"))
+    with pytest.raises(InputError):
+        server.fleet.require(Introduction("web-3"))
+    await server.hear(Introduction("web-0"))
+    await server.fleet.delete("web-1")
+    await server.hear(Introduction("web-3"))
