@@ -81,6 +81,10 @@ YIELD_EVERY = 256
 SCHEMAS_SECONDS = 3_600.0
 """How often schemas that no chunk has any more are let go of."""
 
+RECOUNT_SECONDS = 600.0
+"""How often the journal is measured whole: 160 MB take the writer a while, and each seal knows what
+it removed.  Only a host that is forgotten makes rows shorter meanwhile."""
+
 _UPDATE_HOST = """
 UPDATE hosts SET sealed = ?, compacted_to = ?, rolled_to = ?, spacing = ?, crc = ? WHERE id = ?
 """
@@ -134,7 +138,7 @@ class Keeper:
         self._bad: dict[int, str] = {}
         self._named: set[int] = set()
         self._heads_at = 0.0
-        self._schemas_at = time.monotonic()
+        self._schemas_at = self._recounted_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._erasing: set[int] = set()
@@ -381,16 +385,27 @@ class Keeper:
             chunks.insert(connection, new)
             put_aside(connection, host, aside, self._clock())
             connection.execute(*row)
+            held = "SELECT coalesce(sum(length(data)), 0) FROM journal"
+            if is_recount:
+                connection.execute("DELETE FROM journal WHERE id < ?", (free_to,))
+                return int(connection.execute(held).get)
+            freed = int(connection.execute(f"{held} WHERE id < ?", (free_to,)).get)
             connection.execute("DELETE FROM journal WHERE id < ?", (free_to,))
-            return int(connection.execute("SELECT coalesce(sum(length(data)), 0) FROM journal").get)
+            return freed
 
+        begun = time.monotonic()
+        is_recount = begun - self._recounted_at > RECOUNT_SECONDS
         try:
-            left = await self._writer.submit(write, sum(len(each.data) for each in new))
+            size = await self._writer.submit(write, sum(len(each.data) for each in new))
         except BaseException:
             host.sealed = before
             raise
         self._saved(unsaved)
-        self._appender.journal_bytes = left
+        if is_recount:
+            self._recounted_at = begun
+            self._appender.journal_bytes = size
+        else:
+            self._appender.journal_bytes = max(0, self._appender.journal_bytes - size)
         self._appender.relieved.set()
         for schema, rows in counts.items():
             head = host.heads[schema]
