@@ -22,6 +22,7 @@ import structlog
 
 from monitor import logs, weighing
 from monitor.access.office import Office
+from monitor.agent.about import introduction
 from monitor.care import restore
 from monitor.collect import subjects
 from monitor.collect.runner import Runner
@@ -292,7 +293,8 @@ class Application:
             time.time,
             settings.hosts,
         )
-        self._fleet.show(state.label(host, {}), settings.host.labels)
+        info = introduction(settings.collect.interval, is_ephemeral=False)
+        self._fleet.show(state.label(host, {}), settings.host.labels, info)
         self._forwards = Forwards(
             settings.remote_write if data_dir is not None else {},
             data_dir or Path(),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from monitor import __version__
 from tests.serving import Server
 from tests.web import raw
 
@@ -60,6 +61,15 @@ def test_a_host_has_the_metrics_of_the_foundation(running: Server) -> None:
     assert 0 <= metrics["system.cpu.utilization"] <= 1
     # A counter's KEY carries its rate: a second of a processor has at most one second.
     assert 0 <= metrics['system.cpu.time{cpu="0",state="user"}'] <= 1.2
+
+
+def test_the_servers_own_host_says_what_it_runs_as_those_of_agents_do(running: Server) -> None:
+    info = raw.get(running.url, f"/api/v1/hosts/{NAME}").json()["info"]
+    assert info["version"] == __version__
+    assert {"kernel", "arch", "python"} <= set(info)
+    assert all(isinstance(fact, str) for fact in info.values())
+    (listed,) = raw.get(running.url, "/api/v1/hosts").json()
+    assert listed["version"] == __version__
 
 
 def test_its_numbers_agree_with_the_machine(running: Server) -> None:
