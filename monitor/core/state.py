@@ -155,16 +155,23 @@ class HostState:
             # Another was quicker to say the same: it speaks, and tells nothing new.
             lane.hear(max(lane.at, frame.at), now)
             return False
-        rate = rate_between(before, self.raw[columns], np.full(len(values), frame.at), values)
         gaps = frame.at - before
+        shown = values
+        if (counters := self._counters[columns]).any():
+            elapsed = np.full(len(values), frame.at)
+            shown = np.where(
+                counters, rate_between(before, self.raw[columns], elapsed, values), values
+            )
+        whole = bool(seen.all())
+        places = columns if whole else self._places(columns, seen)
         for known, fresh in (
-            (self.shown, np.where(self._counters[columns], rate, values)),
+            (self.shown, shown),
             (self.raw, values),
             (self.periods, np.where(gaps > 0, gaps, np.nan)),
-            (self.observed_at, frame.at),
-            (self.versions, version),
         ):
-            known[columns] = np.where(seen, fresh, known[columns])
+            known[places] = fresh if whole else fresh[seen]
+        self.observed_at[places] = frame.at
+        self.versions[places] = version
         lane.hear(frame.at, now)
         if frame.heard:
             self.at = frame.at if steps_back else max(self.at, frame.at)
@@ -172,6 +179,12 @@ class HostState:
         if now - self._swept_at > SWEEP_SECONDS or now < self._swept_at:
             self._sweep(now)
         return True
+
+    @staticmethod
+    def _places(columns: NDArray[np.intp] | slice, seen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Which of our columns those are of a lane's that were seen."""
+        picked = np.flatnonzero(seen)
+        return picked if isinstance(columns, slice) else columns[picked]
 
     def _sweep(self, now: float) -> None:
         """Let go of senders that have not come for long while another did."""
