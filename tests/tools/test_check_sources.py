@@ -136,6 +136,23 @@ def test_dangerous_python_of_ours_is_refused(tmp_path: Path, text: str) -> None:
     assert faults(tmp_path, "tests/x.py", text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("mode = ssl.CERT_NONE  # allowed: its digest is compared with the pin", True),
+        ("mode = ssl.CERT_NONE  # allowed:", False),
+        ("mode = ssl.CERT_NONE  # allowed: yes", False),
+        ("# allowed: its digest is compared with the pin\nmode = ssl.CERT_NONE", False),
+        ("a = ssl.CERT_NONE  # allowed: its digest is compared\nb = ssl.CERT_NONE", False),
+    ],
+)
+def test_a_line_that_is_right_all_the_same_says_why(
+    tmp_path: Path, text: str, passes: bool
+) -> None:
+    assert (faults(tmp_path, "monitor/x.py", text) == []) is passes
+    assert faults(tmp_path, "static/js/x.js", "x.innerHTML = y; // # allowed: it is our own text")
+
+
 @pytest.mark.parametrize("text", ["{% autoescape false %}", "{{ Markup(name) }}", "{{ a | safe }}"])
 def test_a_template_that_does_not_escape_is_refused(tmp_path: Path, text: str) -> None:
     assert faults(tmp_path, "templates/host.html", text)
