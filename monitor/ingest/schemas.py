@@ -20,6 +20,10 @@ MOST_SERIES_IN_ALL = 500_000
 MOST_SCHEMAS = 8
 """Schemas remembered of one host: a disk comes and goes, backfill speaks the former one."""
 
+MOST_SERIES_OF_A_HOST = 20_000
+"""KEYs in all schemas of one host: the largest one, and what came before it.  Else a few hosts that
+name other ones each time would leave no room for anybody new."""
+
 SHARED_SHARE = 8
 """What a host with a list that is known already costs is its numbers alone: an eighth."""
 
@@ -95,6 +99,7 @@ class Schemas:
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         self._columns: OrderedDict[str, Columns] = OrderedDict()
+        self._size = 0
 
     def __contains__(self, columns: Columns) -> bool:
         return columns.schema.digest in self._columns
@@ -114,11 +119,17 @@ class Schemas:
             self._columns.move_to_end(digest)
             return found
         lists = self._lists
+        size = len(columns.schema)
         while self._columns and (
-            len(self._columns) >= MOST_SCHEMAS or not lists.room.has(lists.cost(columns))
+            len(self._columns) >= MOST_SCHEMAS
+            or self._size + size > MOST_SERIES_OF_A_HOST
+            or not lists.room.has(lists.cost(columns))
         ):
-            lists.release(self._columns.popitem(last=False)[1])
+            _, former = self._columns.popitem(last=False)
+            self._size -= len(former.schema)
+            lists.release(former)
         found = self._columns[digest] = lists.hold(columns)
+        self._size += size
         return found
 
     def frames(self, document: PushDocument, columns: Columns) -> tuple[Frame, ...]:
@@ -133,3 +144,4 @@ class Schemas:
         for columns in self._columns.values():
             self._lists.release(columns)
         self._columns.clear()
+        self._size = 0

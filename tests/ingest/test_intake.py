@@ -285,6 +285,19 @@ async def test_a_list_that_many_hosts_have_is_kept_once_and_as_long_as_one_has_i
     lists.room.take(24)  # all of it has come back
 
 
+async def test_a_host_that_names_other_series_each_time_leaves_room_for_others() -> None:
+    lists = schemas.Lists(schemas.Room(schemas.MOST_SERIES_OF_A_HOST * 2))
+    churning, other = schemas.Schemas(lists), schemas.Schemas(lists)
+    for n in range(7):
+        churning.agree(Columns.of(tuple(f"a{n}.{m}" for m in range(6_000))))
+        held = sum(churning.known(each) is not None for each in tuple(churning._columns))
+        assert held == min(n + 1, 3)
+    other.agree(Columns.of(tuple(f"b{m}" for m in range(10_000))))
+    churning.close()
+    other.close()
+    lists.room.take(schemas.MOST_SERIES_OF_A_HOST * 2)  # all of it has come back
+
+
 async def test_of_one_host_few_schemas_and_few_lives_are_remembered(
     intake: Intake, store: Store
 ) -> None:
