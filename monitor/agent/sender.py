@@ -301,6 +301,9 @@ class Sender:
             self._say("cut", logging.WARNING, f"not connected: {why}; frames are kept")
             return self._backoff.wait()
         problem = why.problem
+        if problem.code == "auth_required" and self._said == "connected":
+            self._say("renewing", logging.INFO, "the token holds no more; its file is read again")
+            return self._backoff.wait()
         detail = f"{problem.detail or problem.code} ({problem.code})"
         self._say(
             f"refused {problem.code}",
@@ -395,7 +398,8 @@ class Sender:
             sending.sent_at = now
             under_way += 1
             self._transmit(self._carrier, seq, sending)
-        self._wake.set()
+        if self.backlog:
+            self._wake.set()
 
     def _transmit(self, carrier: Carrier, seq: int, sending: _Sending) -> None:
         digest = sending.document.schema.digest

@@ -6,18 +6,16 @@ is well costs one commit an interval.  While the disk refuses, the newest frames
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import TypeVar
 
 from monitor.agent.backlog import ranges
 from monitor.agent.spoolfile import Kept, SpoolFile
+from monitor.agent.threads import OneThread
 
 MOST_SPARE = 600
 """Frames held in memory while the disk refuses them: ten minutes, some 2 MB."""
@@ -27,8 +25,6 @@ MOST_WAITING = 60
 
 TOLD_EVERY_SECONDS = 60.0
 """How often at most dropped frames are spoken of."""
-
-_Made = TypeVar("_Made")
 
 logger = logging.getLogger("monitor.agent")
 
@@ -41,7 +37,7 @@ class Spool:
         self.first, self.last = file.numbers()
         self.dropped: Counter[str] = Counter()
         self._file = file
-        self._thread = ThreadPoolExecutor(1, "monitor-spool")
+        self._thread = OneThread("monitor-spool")
         self._done: list[int] = []
         self._undone: list[tuple[int, int]] = []
         """Of those that were done the ones that the disk has not let go of, as ranges: for as long
@@ -64,7 +60,7 @@ class Spool:
         self._spare.clear()
         self._waiting += 1
         try:
-            await self._in_thread(lambda: self._file.write(frames, done))
+            await self._thread.run(lambda: self._file.write(frames, done))
         except OSError as error:
             self._undone = ranges((), [*done, *self._undone])
             self._spare.extendleft(reversed(frames))
@@ -97,7 +93,7 @@ class Spool:
         Raises `OSError` where the disk does not give them now.
         """
         try:
-            found = await self._in_thread(lambda: self._file.read(first, last, most))
+            found = await self._thread.run(lambda: self._file.read(first, last, most))
         except OSError as error:
             self._note_refusing(str(error))
             if not self._spare:
@@ -111,19 +107,16 @@ class Spool:
 
     async def size_bytes(self) -> int:
         """What the kept frames take on disk."""
-        return await self._in_thread(self._file.size_bytes)
+        return await self._thread.run(self._file.size_bytes)
 
     async def close(self) -> None:
         """Write what is left to be written, and end the thread."""
         done = self._take_done()
         spare = list(self._spare)
         with contextlib.suppress(OSError):
-            await self._in_thread(lambda: self._file.write(spare, done))
-        await self._in_thread(self._file.close)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], _Made]) -> _Made:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            await self._thread.run(lambda: self._file.write(spare, done))
+        await self._thread.run(self._file.close)
+        self._thread.end()
 
     def _note_refusing(self, fault: str) -> None:
         if bool(fault) == self._is_refusing:
