@@ -8,35 +8,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monitor.core.headline import HEADLINE_KEYS, headline
+from monitor.core.headline import HEADLINE_KEYS, Glance, Glances
 from monitor.core.series import Floats
-from monitor.core.state import HostState
+from monitor.core.state import LATE_AFTER_PERIODS, LATE_AFTER_SECONDS, UNKNOWN_PERIOD_SECONDS
 from monitor.fleet.fleet import Refusal
-from monitor.model import HostStatus, Schema, key
+from monitor.model import HostStatus, key
 from monitor.web.format import written
 from monitor.web.sources import skew_words
 from monitor.web.turnedaway import TurnedAway, turned_away
 from monitor.web.views import (
     STATUS_SHAPES,
     STATUS_WORDS,
-    Reader,
     Status,
     Value,
+    judged,
     natural,
     shown,
     status_of,
     style_of,
 )
-
-PLANS = 4_096
-"""Schemas whose places are remembered: hosts keep theirs for long."""
 
 MOST_VERSIONS = 4
 """Versions of agents that are counted by name; the others are counted together."""
@@ -79,20 +75,22 @@ FLEET_COLUMNS = (
 """What the fleet page shows of each host, besides its status and name."""
 
 _PLACES = tuple(
-    HEADLINE_KEYS.index(column.key) if column.key in HEADLINE_KEYS else -1
+    HEADLINE_KEYS.index(column.key) if column.key in HEADLINE_KEYS else 0
     for column in FLEET_COLUMNS
 )
-"""Of each column its place in the headline; -1 where it has none of its own."""
+"""Of each column its place in the headline; the worst pressure has none of its own."""
 
+_WORST = [column.key for column in FLEET_COLUMNS].index(WORST_PRESSURE)
+
+_KEYS = tuple(column.key for column in FLEET_COLUMNS)
 _STYLES = tuple(column.style for column in FLEET_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A small line of ratios: its SVG path, and the numbers it was drawn from."""
+    """A small line of ratios: its SVG path, and what it shows in words."""
 
     path: str = ""
-    points: str = ""
     label: str = ""
 
 
@@ -128,6 +126,8 @@ class Fleet:
     rows: tuple[FleetRow, ...]
     retired: tuple[RetiredRow, ...]
     counts: Mapping[str, int]
+    skewed: int
+    """Hosts whose clock is wrong."""
     versions: tuple[tuple[str, int], ...]
     """Versions of agents with how many have them, where there are several."""
     refused: tuple[TurnedAway, ...]
@@ -146,13 +146,18 @@ class Fleet:
         return not (self.rows or self.retired)
 
 
+SHAPES = {word: STATUS_SHAPES[status] for status, word in STATUS_WORDS.items()}
+"""Each status' shape by its word."""
+
+_NO_SPARK = Spark()
+
 _BLANK = tuple(shown(column.key, column.style, math.nan) for column in FLEET_COLUMNS)
 
-_BLANK_ROW = FleetRow("", Status("up", STATUS_SHAPES[HostStatus.UP], 0.0, ""), _BLANK, Spark())
+_BLANK_ROW = FleetRow("", Status("up", STATUS_SHAPES[HostStatus.UP], 0.0, ""), _BLANK, _NO_SPARK)
 
 
 def fleet(
-    hosts: Sequence[HostState],
+    hosts: Glances,
     sparks: Mapping[str, Floats],
     now: float,
     refusals: Sequence[Refusal] = (),
@@ -163,31 +168,36 @@ def fleet(
     `sparks` has each host's processor use over the last ten minutes, oldest first; `refusals` are
     those who were turned away, the latest first.
     """
-    ordered = sorted(hosts, key=lambda host: (_calm(host), natural(host.name)))
     counts = dict.fromkeys(STATUS_WORDS.values(), 0)
-    for host in ordered:
-        counts[STATUS_WORDS[host.status or HostStatus.UP]] += 1
-    there = [host for host in ordered if host.status is not HostStatus.RETIRED]
-    versions = _versions(there)
+    rows, retired = [], []
+    for host, values in zip(hosts.hosts, _all_values(hosts, now), strict=True):
+        counts[STATUS_WORDS[host.status]] += 1
+        if host.status is HostStatus.RETIRED:
+            retired.append(_retired(host))
+        else:
+            rows.append((_calm(host), natural(host.name), _row(host, values, sparks)))
+    rows.sort(key=itemgetter(0, 1))
+    there = [host for host in hosts.hosts if host.status is not HostStatus.RETIRED]
     return Fleet(
-        rows=tuple(_row(host, sparks.get(host.name), now) for host in there),
-        retired=tuple(_retired(h) for h in ordered if h.status is HostStatus.RETIRED),
+        rows=tuple(row for _, _, row in rows),
+        retired=tuple(sorted(retired, key=lambda row: natural(row.name))),
         counts=counts,
-        versions=versions,
+        skewed=sum(bool(skew_words(host.skew_seconds)) for host in there),
+        versions=_versions(there),
         refused=tuple(turned_away(each, now, own_host) for each in refusals),
         columns=FLEET_COLUMNS,
         blank=_BLANK_ROW,
     )
 
 
-def _calm(host: HostState) -> int:
+def _calm(host: Glance) -> int:
     """A host's place before its name: what is in trouble stands first."""
-    return {HostStatus.DOWN: 0, HostStatus.STALE: 1}.get(host.status or HostStatus.UP, 2)
+    return {HostStatus.DOWN: 0, HostStatus.STALE: 1}.get(host.status, 2)
 
 
-def _versions(hosts: Sequence[HostState]) -> tuple[tuple[str, int], ...]:
+def _versions(hosts: Sequence[Glance]) -> tuple[tuple[str, int], ...]:
     """How many agents have which version, the most first; none where all have the same."""
-    found = Counter(host.info["version"] for host in hosts if host.info.get("version"))
+    found = Counter(host.version for host in hosts if host.version)
     if len(found) < 2:
         return ()
     first = found.most_common(MOST_VERSIONS)
@@ -195,79 +205,57 @@ def _versions(hosts: Sequence[HostState]) -> tuple[tuple[str, int], ...]:
     return (*first, *((("other", rest),) if rest else ()))
 
 
-def _row(host: HostState, spark: Floats | None, now: float) -> FleetRow:
-    status = host.status or HostStatus.UP
+def _row(host: Glance, values: tuple[Value, ...], sparks: Mapping[str, Floats]) -> FleetRow:
+    spark = sparks.get(host.name)
     return FleetRow(
         host.name,
-        Status(STATUS_WORDS[status], STATUS_SHAPES[status], host.since, ""),
-        _values(host, now),
-        Spark() if spark is None else spark_of(spark),
-        host.info.get("version", ""),
+        Status(STATUS_WORDS[host.status], STATUS_SHAPES[host.status], host.since, ""),
+        values,
+        _NO_SPARK if spark is None else spark_of(spark),
+        host.version,
         skew_words(host.skew_seconds),
     )
 
 
-def _retired(host: HostState) -> RetiredRow:
-    labels = ", ".join(f"{name}={text}" for name, text in sorted(host.labels.items()))
-    return RetiredRow(host.name, status_of(host), labels, host.info.get("version", ""))
+def _retired(host: Glance) -> RetiredRow:
+    return RetiredRow(
+        host.name, status_of(host.status, host.since), ", ".join(host.labels), host.version
+    )
 
 
-@lru_cache(maxsize=PLANS)
-def _own_columns(schema: Schema) -> tuple[NDArray[np.intp], tuple[bool, ...]]:
-    """Of each headline KEY the column that it has itself, the first where it has none; which do."""
-    found = [schema.index.get(text, -1) for text in HEADLINE_KEYS]
-    columns = np.array([max(0, column) for column in found], np.intp)
-    return columns, tuple(column >= 0 for column in found)
-
-
-def _values(host: HostState, now: float) -> tuple[Value, ...]:
-    """The values of a row: what `Reader` says of each, of all of them together."""
-    if not host.schema.texts:
-        return _BLANK
-    silent, host_at, host_period = Reader(host, now).silent, host.at, host.period_seconds
-    numbers = headline(host)
-    columns, is_own = _own_columns(host.schema)
-    current = host.shown[columns].tolist()
-    observed = host.observed_at[columns].tolist()
-    periods = host.periods[columns].tolist()
-    found = []
-    for column, place, style in zip(FLEET_COLUMNS, _PLACES, _STYLES, strict=True):
-        if place < 0:  # the worst of the three pressures
-            place = max(_PRESSURES, key=lambda each: _or_less(numbers[each]))  # noqa: PLW2901
-            number = numbers[place]
-        else:
-            number = current[place] if is_own[place] else numbers[place]
-        age, period = silent, host_period
-        if is_own[place]:
-            at = observed[place]
-            age = silent + max(0.0, host_at - at) if math.isfinite(at) else 0.0
-            period = periods[place] if math.isfinite(periods[place]) else 0.0
-        found.append(shown(column.key, style, number, age, period))
-    return tuple(found)
-
-
-def _or_less(number: float) -> float:
-    return number if math.isfinite(number) else -math.inf
+def _all_values(hosts: Glances, now: float) -> Iterator[tuple[Value, ...]]:
+    """The values of each row: what `Reader` says of each host, of all of them together."""
+    found = hosts.headlines(now)
+    rows = np.arange(len(hosts.hosts))
+    # A column of places in the headline: the same for every row, but the worst pressure's.
+    pressures = found.current[:, _PRESSURES]
+    worst = np.argmax(np.where(np.isfinite(pressures), pressures, -np.inf), axis=1)
+    places = np.tile(np.array(_PLACES, np.intp), (len(rows), 1))
+    places[:, _WORST] = np.array(_PRESSURES, np.intp)[worst]
+    picked = rows[:, np.newaxis], places
+    numbers, ages, periods = found.numbers[picked], found.ages[picked], found.periods[picked]
+    numbers[:, _WORST] = found.current[rows, places[:, _WORST]]
+    known = np.where(periods > 0, periods, UNKNOWN_PERIOD_SECONDS)
+    late = ages > np.maximum(LATE_AFTER_SECONDS, LATE_AFTER_PERIODS * known)
+    lists = (numbers.tolist(), ages.tolist(), periods.tolist(), late.tolist())
+    for each in zip(*lists, strict=True):
+        yield tuple(map(judged, _KEYS, _STYLES, *each))
 
 
 def spark_of(ratios: Floats) -> Spark:
-    """A sparkline 60 wide and 16 high of ratios 0–1, one unit a point; gaps are gaps."""
-    path, points, pen = [], [], False
-    for x, ratio in enumerate(ratios.tolist()):
-        if not math.isfinite(ratio):
-            pen = False
-            points.append("")
-            continue
-        y = 15.5 - 15 * min(1.0, max(0.0, ratio))
-        path.append(f"{'L' if pen else 'M'}{x} {y:.1f}")
-        if not pen:
-            path.append("h.01")
-        points.append(f"{ratio:.3f}")
-        pen = True
-    seen = ratios[np.isfinite(ratios)]
-    label = (
-        f"from {written(seen.min(), 'percent')} to {written(seen.max(), 'percent')}"
-        if len(seen)
-        else "no data"
-    )
-    return Spark("".join(path), ",".join(points), f"CPU over ten minutes: {label}")
+    """A sparkline 60 wide and 16 high of ratios 0–1, one unit a point; gaps are gaps.
+
+    It is drawn to a tenth of a unit, as `static/js/spark.js` reads it again.
+    """
+    seen = np.isfinite(ratios)
+    if not seen.any():
+        return Spark("", "CPU over ten minutes: no data")
+    heights = np.rint((15.5 - 15 * np.clip(np.where(seen, ratios, 0.0), 0.0, 1.0)) * 10) / 10
+    path, pen = [], False
+    for x, (is_seen, y) in enumerate(zip(seen.tolist(), heights.tolist(), strict=True)):
+        if is_seen:
+            path.append(f"L{x} {y}" if pen else f"M{x} {y}h.01")
+        pen = is_seen
+    least, most = ratios[seen].min(), ratios[seen].max()
+    label = f"from {written(float(least), 'percent')} to {written(float(most), 'percent')}"
+    return Spark("".join(path), f"CPU over ten minutes: {label}")

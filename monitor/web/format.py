@@ -33,6 +33,11 @@ _HIGHEST_TOP = 1e300
 _QUANTA = (Decimal(1), Decimal("0.1"), Decimal("0.01"))
 """The last digit of a number with none, one or two decimals."""
 
+_FORMATS = ("%.0f", "%.1f", "%.2f")
+
+_HALVES = (2.0, 4.0, 8.0)
+"""What lies exactly between two such numbers is whole when it is multiplied by this."""
+
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 """Tops of axes, times a power of ten, that people can halve in their heads."""
 
@@ -114,6 +119,8 @@ def duration(seconds: float) -> str:
 
 def three_digits(size: float) -> str:
     """At most three significant digits and two decimals: ``0.07``, ``1.40``, ``12.3``, ``123``."""
+    if 10 <= size < 99.9:
+        return _fixed(size, 1)
     for decimals in (2, 1):
         text = _fixed(size, decimals)
         if len(text) <= 4:
@@ -183,4 +190,6 @@ def _seconds(size: float) -> Written:
 
 def _fixed(size: float, decimals: int) -> str:
     """Exactly so many decimals, halves up on the exact value, as JavaScript's toFixed."""
+    if size * _HALVES[decimals] % 1.0:  # no half: the quick way, which rounds the exact value too
+        return _FORMATS[decimals] % size
     return str(Decimal(size).quantize(_QUANTA[decimals], ROUND_HALF_UP))

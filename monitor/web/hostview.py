@@ -114,7 +114,7 @@ def host_page(
     system = next(iter(_rows(host, "system")), {})
     return HostPage(
         name=host.name,
-        status=status_of(host),
+        status=status_of(host.status, host.since),
         seen=duration(reader.silent),
         facts=tuple(_facts(system)),
         labels=tuple(sorted(host.labels.items()))[:MOST_LABELS],

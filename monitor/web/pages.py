@@ -18,6 +18,7 @@ from werkzeug.datastructures import Headers
 
 from monitor.core.access import Policy
 from monitor.core.events import position_text
+from monitor.core.headline import Glances, glances
 from monitor.core.series import Floats
 from monitor.core.state import HostState
 from monitor.fleet.fleet import Refusal
@@ -25,9 +26,10 @@ from monitor.model import HostStatus
 from monitor.ports import StoreWarning
 from monitor.web import charts
 from monitor.web.chartplan import plans
-from monitor.web.fleetview import Fleet, fleet
+from monitor.web.fleetrows import fleet_rows
+from monitor.web.fleetview import SHAPES, fleet
 from monitor.web.hosthistory import Past, past, remembered
-from monitor.web.hostview import HostPage, host_page
+from monitor.web.hostview import host_page
 from monitor.web.printing import Printer, Visitor, answered
 from monitor.web.problems import Problem
 from monitor.web.rangebar import live_bar, range_bar
@@ -82,7 +84,7 @@ class Pages:
         """Every host on one page; a range in its address is what its links lead to."""
         around = await self._around()
         seen = self._services.objects.hosts(asking())
-        hosts = [frozen(host) for host in seen]
+        hosts = glances(seen)
         as_text = wants_text(dict(request.headers))
         sparks = {} if as_text else await self._sparks(hosts, around.now)
         refusals = self._services.objects.refusals(asking())
@@ -126,8 +128,8 @@ class Pages:
     async def _remembered(self, host: HostState) -> HostState:
         return remembered(host, await self._services.store.series(host.name))
 
-    async def _sparks(self, hosts: list[HostState], now: float) -> dict[str, Floats]:
-        there = [host for host in hosts if host.status is not HostStatus.RETIRED]
+    async def _sparks(self, hosts: Glances, now: float) -> dict[str, Floats]:
+        there = [host for host in hosts.hosts if host.status is not HostStatus.RETIRED]
         series = [(host.name, SPARK_KEY) for host in there[:MOST_SPARKS]]
         start = now - HISTORY_SECONDS
         cut = await self._services.store.range(series, start, now, SPARK_POINTS + 1)
@@ -137,7 +139,7 @@ class Pages:
 
     def _fleet_body(
         self,
-        hosts: list[HostState],
+        hosts: Glances,
         sparks: Mapping[str, Floats],
         refusals: list[Refusal],
         around: Around,
@@ -146,7 +148,17 @@ class Pages:
         view = fleet(hosts, sparks, around.now, refusals, self._services.host)
         if as_text:
             return fleet_text(view)
-        return self._render("fleet.html", view, around)
+        query = around.span.query()
+        rows, blank = fleet_rows(view.rows, query), fleet_rows((view.blank,), query)
+        return self._printer.text(
+            "fleet.html",
+            around.visitor,
+            view=view,
+            around=around,
+            rows=rows,
+            blank=blank,
+            shapes=SHAPES,
+        )
 
     def _host_body(
         self,
@@ -171,10 +183,7 @@ class Pages:
         view = host_page(host, drawings, cut.now, sort, bar, found.processes, own, agent)
         if as_text:
             return host_text(view)
-        return self._render("host.html", view, around)
-
-    def _render(self, template: str, view: Fleet | HostPage, around: Around) -> str:
-        return self._printer.text(template, around.visitor, view=view, around=around)
+        return self._printer.text("host.html", around.visitor, view=view, around=around)
 
 
 def _drawn(plan: charts.Plan, found: Past) -> charts.Drawing:

@@ -1,6 +1,7 @@
 /** What is alive on the fleet page: a row a host, the counts above, rows for new hosts. */
 
 import { Spark } from "./spark.js";
+import { Stage } from "./stage.js";
 import { addWorst } from "./store.js";
 import { cloneRow } from "./tables.js";
 
@@ -8,16 +9,23 @@ const CPU = "system.cpu.utilization";
 /** Rows that are kept; the page stays readable and quick. */
 const MOST_HOSTS = 5_000;
 
+/** Statuses whose count has their colour, where there are any. */
+const LOUD = new Set(["stale", "down"]);
+
+const byName = new Intl.Collator("en", { numeric: true });
+
 export class FleetPage {
   /**
    * @param {import("./store.js").Store} store
    * @param {import("./live.js").Live} live
+   * @param {AbortSignal} signal
    */
-  constructor(store, live) {
+  constructor(store, live, signal) {
     this.store = store;
     this.live = live;
     this.box = document.querySelector("[data-fleet]");
     this.body = this.box?.querySelector("tbody") ?? null;
+    this.stage = new Stage(live.unseen, (host) => this.draw(host), signal);
     /** @type {Map<string, Spark>} */
     this.sparks = new Map();
     /** @type {Set<string>} */
@@ -33,13 +41,22 @@ export class FleetPage {
   /** @param {HTMLTableRowElement} row @param {string} name */
   know(row, name) {
     this.names.add(name);
+    this.stage.watch(row);
     const svg = row.querySelector("svg.spark");
     if (svg instanceof SVGElement) this.sparks.set(name, new Spark(svg));
   }
 
   onConnected() {}
 
-  onTick() {}
+  onTick() {
+    this.stage.turn();
+  }
+
+  /** Write a row that was out of view. @param {string} host */
+  draw(host) {
+    this.live.refresh(host);
+    this.sparks.get(host)?.draw();
+  }
 
   /**
    * @param {{metrics: string[], hosts: Record<string, (number | null)[]>}} data
@@ -47,6 +64,7 @@ export class FleetPage {
    */
   onMetrics(data, snapshot) {
     if (!data.hosts) return;
+    const known = this.names.size;
     for (const [host, values] of Object.entries(data.hosts)) {
       const metrics = new Map(data.metrics.map((key, index) => [key, values[index] ?? null]));
       addWorst(metrics);
@@ -59,8 +77,12 @@ export class FleetPage {
       const seen = new Map([...metrics].filter(([, value]) => value !== null));
       this.store.take(host, seen, snapshot);
       this.live.show(host, seen);
-      if (!snapshot) this.sparks.get(host)?.push(metrics.get(CPU));
+      if (snapshot) continue;
+      const spark = this.sparks.get(host);
+      spark?.push(metrics.get(CPU));
+      if (!this.live.unseen.has(host)) spark?.draw();
     }
+    if (this.names.size > known) this.onStatus();
   }
 
   /** A row for a host that was not there when the page was made. @param {string} host */
@@ -76,14 +98,12 @@ export class FleetPage {
     row.querySelector("[data-status]")?.setAttribute("data-status", host);
     link.textContent = host;
     link.pathname = `/hosts/${encodeURIComponent(host)}`; // the range behind it stays
-    const collator = new Intl.Collator("en", { numeric: true });
-    const after = [...this.body.rows].find((r) => collator.compare(r.dataset.host ?? "", host) > 0);
+    const after = [...this.body.rows].find((r) => byName.compare(r.dataset.host ?? "", host) > 0);
     this.body.insertBefore(row, after ?? null);
     this.know(row, host);
     this.live.bind(row);
     this.box?.removeAttribute("hidden");
     document.querySelector("[data-empty]")?.setAttribute("hidden", "");
-    this.onStatus();
   }
 
   /** Count again. */
@@ -91,7 +111,9 @@ export class FleetPage {
     for (const count of document.querySelectorAll("[data-count]")) {
       const word = count.getAttribute("data-count") ?? "";
       const found = document.querySelectorAll(`tbody .status.is-${word}`).length;
-      count.textContent = String(found);
+      const text = String(found);
+      if (count.textContent !== text) count.textContent = text;
+      if (LOUD.has(word)) count.parentElement?.classList.toggle(`is-${word}`, found > 0);
     }
   }
 }

@@ -5,6 +5,7 @@
  * it is written.  Here only its text changes, in place, and a late one gets its age beside it.
  */
 
+import { nameCells } from "./columns.js";
 import { duration, written } from "./format.js";
 import { Store } from "./store.js";
 
@@ -24,10 +25,13 @@ export class Live {
     this.bound = new Map();
     /** @type {Map<string, Element[]>} KEY → bars, of the page's host */
     this.bars = new Map();
+    /** Hosts whose rows are out of view: what comes of them is written by `refresh`. */
+    this.unseen = new Set();
   }
 
   /** Bind everything below an element. @param {ParentNode} root */
   bind(root) {
+    nameCells(root);
     for (const element of root.querySelectorAll(BOUND)) {
       const { key, age, period } = /** @type {HTMLElement} */ (element).dataset;
       const host = element.closest("tr[data-host]")?.getAttribute("data-host") ?? this.host;
@@ -50,27 +54,42 @@ export class Live {
    * @param {Iterable<[string, number | null]>} metrics
    */
   show(host, metrics) {
-    const keys = this.bound.get(host);
+    const keys = this.unseen.has(host) ? undefined : this.bound.get(host);
     if (!keys) return;
     for (const [key, value] of metrics) {
-      for (const element of keys.get(key) ?? []) update(element, value);
+      // On a page of many everything changes all the time: a fade of it would be a flicker.
+      for (const element of keys.get(key) ?? []) update(element, value, host === this.host);
       if (host !== this.host) continue;
       for (const bar of this.bars.get(key) ?? []) stretch(bar, value);
     }
   }
 
+  /** Write what the store has of a host, as if it had always stood there. @param {string} host */
+  refresh(host) {
+    const values = this.store.of(host);
+    for (const [key, elements] of this.bound.get(host) ?? []) {
+      const value = values.get(key)?.value ?? null;
+      if (value === null) continue; // what the page was drawn with
+      for (const element of elements) update(element, value, false);
+    }
+    this.ageOf(host, performance.now());
+  }
+
   /** Say of every late value how old it is; of the others nothing. */
   age() {
     const now = performance.now();
-    for (const [host, keys] of this.bound) {
-      const values = this.store.of(host);
-      for (const [key, elements] of keys) {
-        const entry = values.get(key);
-        if (!entry) continue;
-        const late = Store.lateness(entry, now);
-        const words = late ? `${duration(late)} ago` : "";
-        for (const element of elements) showAge(element, words);
-      }
+    for (const host of this.bound.keys()) if (!this.unseen.has(host)) this.ageOf(host, now);
+  }
+
+  /** @param {string} host @param {number} now performance.now() */
+  ageOf(host, now) {
+    const values = this.store.of(host);
+    for (const [key, elements] of this.bound.get(host) ?? []) {
+      const entry = values.get(key);
+      if (!entry) continue;
+      const late = Store.lateness(entry, now);
+      const words = late ? `${duration(late)} ago` : "";
+      for (const element of elements) showAge(element, words);
     }
   }
 }
@@ -114,7 +133,7 @@ function stretch(bar, value) {
 
 /** @param {Element} element @param {string} words */
 function showAge(element, words) {
-  const age = element.querySelector(":scope > .age");
+  const age = element.children[2]; // after the number and its unit
   if (!words && !age) return;
   element.classList.toggle("late", words !== "");
   /** @type {HTMLElement} */ (element).title = words;

@@ -21,7 +21,7 @@ const TICK_MS = 1_000;
  */
 const VIEWS = {
   host: (host, store, live, signal) => new HostPage(host, store, live, signal),
-  fleet: (_host, store, live) => new FleetPage(store, live),
+  fleet: (_host, store, live, signal) => new FleetPage(store, live, signal),
   events: () => new EventsPage(),
 };
 

@@ -7,10 +7,7 @@ export class Spark {
   /** @param {SVGElement} svg */
   constructor(svg) {
     this.path = svg.querySelector("path");
-    const drawn = svg.dataset.points ?? "";
-    /** @type {number[]} */
-    this.points = drawn ? drawn.split(",").map((p) => (p === "" ? NaN : Number(p))) : [];
-    while (this.points.length < POINTS) this.points.unshift(NaN);
+    this.points = pointsOf(this.path?.getAttribute("d") ?? "");
     this.began = performance.now();
     this.sum = 0;
     this.count = 0;
@@ -30,11 +27,24 @@ export class Spark {
       this.count += 1;
       this.points[POINTS - 1] = this.sum / this.count;
     }
+  }
+
+  draw() {
     this.path?.setAttribute("d", pathOf(this.points));
   }
 }
 
-/** The twin of `spark_of` in monitor/web/views.py. @param {number[]} points */
+/** The ratios that a path was drawn from, the newest last. @param {string} path */
+function pointsOf(path) {
+  /** @type {number[]} */
+  const points = new Array(POINTS).fill(NaN);
+  for (const [, x, y] of path.matchAll(/[ML](\d+) ([\d.]+)/g)) {
+    if (Number(x) < POINTS) points[Number(x)] = (15.5 - Number(y)) / 15;
+  }
+  return points;
+}
+
+/** The twin of `spark_of` in monitor/web/fleetview.py. @param {number[]} points */
 function pathOf(points) {
   let pen = false;
   let path = "";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.core.headline import glances
 from monitor.core.state import HostState
 from monitor.model import Row, Snapshot, key
 from monitor.web.fleetview import fleet
@@ -38,19 +39,19 @@ def require_safe(text: str) -> None:
 def test_names_from_outside_are_inert() -> None:
     """It must be that no name moves the cursor, ends a line or widens the table."""
     host = hostile_host()
-    require_safe(fleet_text(fleet([host], {}, 101.0)))
+    require_safe(fleet_text(fleet(glances([host]), {}, 101.0)))
     require_safe(host_text(host_page(host, (), 101.0, "")))
 
 
 def test_a_late_value_says_so() -> None:
     """It must be that a terminal shows an old number as old."""
     host = hostile_host()
-    assert "50.0% (20 s ago)" in fleet_text(fleet([host], {}, 121.0))
+    assert "50.0% (20 s ago)" in fleet_text(fleet(glances([host]), {}, 121.0))
 
 
 def test_an_empty_fleet_is_a_sentence() -> None:
     """It must be that nothing is said in words."""
-    assert fleet_text(fleet([], {}, 1.0)) == "No hosts yet.\n"
+    assert fleet_text(fleet(glances([]), {}, 1.0)) == "No hosts yet.\n"
 
 
 def test_columns_are_aligned() -> None:

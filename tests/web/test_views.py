@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from monitor.core.headline import glances
 from monitor.core.state import HostState
 from monitor.model import Frame, HostStatus, Row, Schema, Snapshot, key
 from monitor.web.fleetview import fleet, spark_of
@@ -83,9 +84,9 @@ def test_the_fleet_has_trouble_first_then_natural_order_and_is_counted() -> None
     """It must be that web-2 stands before web-10, what is down before all, and all are counted."""
     names = ("web-10", "web-2", "db")
     hosts = [make_host((1.0, {"a": 1.0}), name=name) for name in names]
-    assert [row.name for row in fleet(hosts, {}, 2.0).rows] == ["db", "web-2", "web-10"]
+    assert [row.name for row in fleet(glances(hosts), {}, 2.0).rows] == ["db", "web-2", "web-10"]
     hosts[0].status, hosts[1].status = HostStatus.DOWN, HostStatus.STALE
-    view = fleet(hosts, {}, 2.0)
+    view = fleet(glances(hosts), {}, 2.0)
     assert [row.name for row in view.rows] == ["web-10", "web-2", "db"]
     assert view.counts == {"up": 1, "stale": 1, "down": 1, "retired": 0}
 
@@ -100,7 +101,7 @@ def test_the_fleet_shows_the_worst_pressure_and_the_fullest_disk() -> None:
         key("system.filesystem.utilization", mountpoint=mount): share
         for mount, share in (("/", 0.2), ("/home", 0.8))
     }
-    view = fleet([make_host((1.0, {**pressure, **disks}))], {}, 1.0)
+    view = fleet(glances([make_host((1.0, {**pressure, **disks}))]), {}, 1.0)
     found = {
         column.label: value.text
         for column, value in zip(view.columns, view.rows[0].values, strict=True)
@@ -186,7 +187,7 @@ def test_a_sparkline_has_gaps() -> None:
     """It must be that a silence is no line."""
     spark = spark_of(np.array([0.0, 1.0, math.nan, 0.5]))
     assert spark.path == "M0 15.5h.01L1 0.5M3 8.0h.01"
-    assert spark.points == "0.000,1.000,,0.500"
+    assert spark.label == "CPU over ten minutes: from 0.0 % to 100 %"
 
 
 def test_natural_order() -> None:
