@@ -69,6 +69,8 @@ class SocketCarrier:
     name = "WebSocket"
 
     def __init__(self, ears: Ears, boot_id: str) -> None:
+        self.was_heard = False
+        """Whether the server has said anything."""
         self._ears = ears
         self._boot_id = boot_id
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -96,6 +98,7 @@ class SocketCarrier:
             self._socket.abort()
             self._end(Cut("what answers does not speak our protocol"))
             return
+        self.was_heard = True
         for boot_id, seq in acks:
             if boot_id == self._boot_id:
                 self._ears.acknowledged(seq)

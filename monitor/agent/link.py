@@ -35,6 +35,10 @@ class Cut(Exception):
     """There is no connection, or it has ended; the text says why, for the operator."""
 
 
+class NoAnswer(Cut):
+    """Nobody answers in time, neither yes nor no."""
+
+
 class Refused(Exception):
     """The server has heard us and does not want us as we are: `problem` is what it says."""
 
@@ -150,7 +154,8 @@ class Link:
             raise NoWebSocket(str(answer)) from None
         except (OSError, TimeoutError) as error:
             socket.abort()
-            raise Cut(reason(error)) from None
+            is_late = isinstance(error, TimeoutError)
+            raise (NoAnswer if is_late else Cut)(reason(error)) from None
         except BaseException:
             socket.abort()
             raise

@@ -10,15 +10,14 @@ import contextlib
 import logging
 import secrets
 import signal
-import time
 
 from monitor import __version__
 from monitor.agent.about import introduction
 from monitor.agent.backlog import Backlog
-from monitor.agent.carriers import Carrier, Ears, PostCarrier, SocketCarrier
 from monitor.agent.config import AgentConfig, Settings, default_spool
+from monitor.agent.dialing import Dialer
 from monitor.agent.encoding import Encoder
-from monitor.agent.link import Link, NoWebSocket
+from monitor.agent.link import Link
 from monitor.agent.own import Fares, Sending
 from monitor.agent.place import Place
 from monitor.agent.sender import Sender
@@ -35,9 +34,6 @@ from monitor.model import Frame, Snapshot
 
 FINISH_SECONDS = 3.0
 """How long the end may take while there is something to send."""
-
-POST_SECONDS = 300.0
-"""How long is posted before a WebSocket is tried again."""
 
 KEEP_SECONDS = 1.0
 """How long a frame waits for the disk before it is sent all the same: a disk that hangs holds no
@@ -114,7 +110,7 @@ class Push:
         agent = settings.agent
         folder = agent.spool or default_spool()
         self.spool = Spool(SpoolFile(folder, Bounds(agent.spool_size, agent.spool_age)))
-        self._tokens = Tokens(agent.token_file, folder, agent.name, self.spool.agent)
+        tokens = Tokens(agent.token_file, folder, agent.name, self.spool.agent)
         self._number = self.spool.last
         self._tables = Tables()
         self._connections = 0
@@ -122,19 +118,17 @@ class Push:
         place = Place.parse(agent.server)
         trust = Trust(place, parse_pin(agent.pin) if agent.pin else None, agent.ca, folder)
         name = f"awoooi-monitor-agent/{__version__}"
-        self._link = Link(place, trust, lambda: self._tokens.text, name)
-        self._boot_id = secrets.token_hex(8)
+        link = Link(place, trust, lambda: tokens.text, name)
+        boot_id = secrets.token_hex(8)
         period = max(settings.collect.interval, agent.batch)
         info = introduction(period, is_ephemeral=agent.ephemeral)
         self.sender = Sender(
-            self._dial,
-            Encoder(agent.name, self.spool.agent, self._boot_id, agent.labels, info),
+            Dialer(link, tokens, boot_id).dial,
+            Encoder(agent.name, self.spool.agent, boot_id, agent.labels, info),
             self.spool,
             Backlog(self.spool.first, self.spool.last),
             agent.batch,
         )
-        self._posting_until = 0.0
-        self._is_posting = False
         self._keeping: set[asyncio.Task[None]] = set()
         waiting = self.sender.backlog.count()
         logger.info(
@@ -162,25 +156,6 @@ class Push:
         self.fares.waiting = self.sender.waiting
         self.fares.dropped.update(self.spool.dropped)
         self.fares.dropped["refused"] = self.sender.dropped.total()
-
-    async def _dial(self, ears: Ears) -> Carrier:
-        """A connection: a WebSocket, or posts where none passes, for a while."""
-        await self._tokens.ready(self._link)
-        if time.monotonic() >= self._posting_until:
-            socket = SocketCarrier(ears, self._boot_id)
-            try:
-                await socket.open(self._link)
-            except NoWebSocket as answer:
-                self._posting_until = time.monotonic() + POST_SECONDS
-                if not self._is_posting:
-                    logger.warning("a WebSocket is %s; posting instead", answer)
-                self._is_posting = True
-            else:
-                self._is_posting = False
-                return socket
-        posts = PostCarrier(ears, self._posting_until - time.monotonic())
-        await posts.open(self._link)
-        return posts
 
 
 def link_of(config: AgentConfig) -> Link:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import time
@@ -15,7 +17,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import pytest
 
-from monitor.agent import running
+from monitor.agent import dialing, link, pacing, sender
 from monitor.agent.config import AgentConfig, Settings
 from monitor.agent.link import Cut, Link, Problem
 from monitor.agent.place import Place
@@ -36,6 +38,10 @@ class _Proxy:
     def __init__(self) -> None:
         self.server = FakeServer()
         self.asked: list[str] = []
+        self.accepts = False
+        """Whether it takes WebSockets, and passes nothing on."""
+        self.accepted = b""
+        """What it answers to them, where that is no acceptance."""
         self.status = 200
         self.headers = ""
         self.body: bytes | None = None
@@ -51,6 +57,10 @@ class _Proxy:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 path = head.split(" ", 2)[1]
                 self.asked.append(path)
+                if path == "/api/v1/agent" and self.accepts:
+                    writer.write(self.accepted or _accepted(head))
+                    await reader.read()
+                    break
                 if path == "/api/v1/agent":
                     writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
                     break
@@ -77,6 +87,16 @@ class _Proxy:
         return json.dumps(
             {"accepted": 1, "watched": self.server.watched}
         ).encode(), "application/json"
+
+
+def _accepted(head: str) -> bytes:
+    key = head.lower().index("sec-websocket-key: ") + len("sec-websocket-key: ")
+    said = (
+        head[key:].split("\r\n", maxsplit=1)[0].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    )
+    proof = base64.b64encode(hashlib.sha1(said, usedforsecurity=False).digest()).decode()
+    lines = ("HTTP/1.1 101 x", "Upgrade: websocket", "Connection: Upgrade")
+    return "\r\n".join((*lines, f"Sec-WebSocket-Accept: {proof}", "", "")).encode()
 
 
 @contextlib.asynccontextmanager
@@ -132,12 +152,29 @@ async def test_what_no_websocket_carries_is_posted(tmp_path: Path) -> None:
 async def test_a_websocket_is_tried_again_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "POST_SECONDS", 0.1)
+    monkeypatch.setattr(dialing, "POST_SECONDS", 0.1)
     async with _proxy() as proxy, _push(proxy, tmp_path) as push:
         await _until(lambda: proxy.asked.count("/api/v1/agent") >= 3)
         await _collect(push, 1)
         await _until(lambda: push.sender.waiting == 0)
         assert len(proxy.server.frames) == 1
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_what_a_websocket_takes_and_does_not_pass_on_is_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    monkeypatch.setattr(sender, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(link, "OPEN_SECONDS", 0.05 if is_slow else 10.0)
+    monkeypatch.setattr(pacing, "FIRST_SECONDS", 0.01)
+    async with _proxy() as proxy:
+        proxy.accepts = True
+        if is_slow:
+            proxy.accepted = b"HTTP/1.1 "
+        async with _push(proxy, tmp_path) as push:
+            await _collect(push, 1, 2, 3)
+            await _until(lambda: len(proxy.server.frames) == 3 and push.sender.waiting == 0)
+            assert proxy.asked.count("/api/v1/agent") == dialing.SILENT_TRIES
 
 
 async def test_somebody_who_looks_ends_batching_over_posts_too(tmp_path: Path) -> None:

@@ -495,3 +495,16 @@ async def test_frames_that_were_dropped_meanwhile_are_not_waited_for() -> None:
         await it.until(lambda: not it.store.frames)
         assert it.wires[0].instants == [1, 2, 500, 501]
         assert it.sender.waiting == 0
+
+
+async def test_a_token_that_ends_is_read_again_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    ended = Refused(Problem("auth_required", "the credential holds no more", 401))
+    async with rig() as it:
+        it.offer(1)
+        await it.until(lambda: not it.store.frames)
+        it.sender.ended(ended)
+        await it.until(lambda: len(it.wires) == 2)
+        it.offer(2)
+        await it.until(lambda: not it.store.frames)
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
