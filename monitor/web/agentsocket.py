@@ -19,7 +19,7 @@ from monitor.core.load import Shed
 from monitor.errors import InputError, MonitorError, Unavailable
 from monitor.ingest.intake import Receipt
 from monitor.ingest.introducing import NEWEST_PROTOCOL, OLDEST_PROTOCOL
-from monitor.web.agentlink import REVOKED, AgentLink
+from monitor.web.agentlink import AGAIN, REVOKED, AgentLink
 from monitor.web.asgi import Receive, Scope, Send, answer
 from monitor.web.bodies import RETRY_AFTER_SECONDS, values
 from monitor.web.connections import AGENTS_PATH
@@ -51,6 +51,7 @@ class AgentEndpoint:
         self._is_stopping = False
         services.hub.on_watched(self._watch)
         services.connections.ending.append(self.stop)
+        services.fleet.forgetting.append(self.forget)
 
     def __len__(self) -> int:
         return len(self._links)
@@ -121,6 +122,11 @@ class AgentEndpoint:
         self._is_stopping = True
         for link in tuple(self._links):
             link.stop()
+
+    def forget(self, host: str) -> None:
+        """End the connections of a host that is deleted: who comes again introduces itself."""
+        for link in tuple(self._by_host.get(host, ())):
+            link.end(AGAIN, "the host was deleted here")
 
     # What links tell
 

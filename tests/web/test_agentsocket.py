@@ -363,6 +363,16 @@ async def test_a_token_that_is_revoked_ends_its_connection_at_once() -> None:
         assert refused.status == 401
 
 
+async def test_who_brings_a_host_that_is_deleted_introduces_itself_anew() -> None:
+    async with house() as rig:
+        text, _ = await rig.token("web-1")
+        with await apart(connected, rig.url, token=text) as agent:
+            agent.send(full())
+            await apart(agent.acks, 1)
+            await rig.services.fleet.delete("web-1")
+            assert await apart(agent.ending) == 1013
+
+
 async def test_an_agent_hears_when_somebody_begins_and_ends_to_look_at_its_host() -> None:
     async with house() as rig:
         text, _ = await rig.token("web-1")
