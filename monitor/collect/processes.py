@@ -41,7 +41,7 @@ _KEYS = (_COUNT, *(key(_COUNT, state=state) for state in STATES))
 class Processes:
     """Every process of the host, read from /proc with kept descriptors.
 
-    Its table is made every `table_seconds`, and what stands in it is of the tick before.
+    Its table is made every `table_seconds`; in between, one that has not run is not read.
     """
 
     name = "processes"
@@ -60,6 +60,7 @@ class Processes:
         self._most_kept = kept_limit(PROCESSES_SHARE)
         self._kept_stat = KeptDescriptors(self._most_kept)
         self._kept_io = KeptDescriptors(0)
+        self._kept_sched = KeptDescriptors(0)
         self._ticks_per_second = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
         self._page_bytes = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         self._processes: dict[str, Process] = {}
@@ -70,21 +71,22 @@ class Processes:
         del now
         moment = time.monotonic()
         names = self._list()
-        # stat is read oftener than io, and comes first where there is not room for both.
-        self._kept_io.limit = max(0, self._most_kept - len(names))
-        self._kept_stat.limit = self._most_kept - max(self._kept_io.count, self._kept_io.limit)
+        self._share_descriptors(len(names))
+        whole = self._table.due(moment)
         processes, ticks_per_second = self._processes, self._ticks_per_second
         for name in self._in_turn(names):
             process = processes.get(name)
             if process is None:
                 directory = f"{self._directory}{name}"
-                process = Process(directory, int(name), self._kept_stat, self._kept_io)
+                process = Process(
+                    directory, int(name), self._kept_stat, self._kept_io, self._kept_sched
+                )
                 processes[name] = process
-            if not process.read(moment, ticks_per_second):
+            if not process.read(moment, ticks_per_second, whole=whole):
                 process.close()
                 del processes[name]
         self._forget_ended(names)
-        if not self._table.due(moment):
+        if not whole:
             return Reading(self._counts())
         self._explain(names)
         return Reading(self._counts(), {"processes": self._rows(moment)})
@@ -94,6 +96,18 @@ class Processes:
         for process in self._processes.values():
             process.close()
         self._processes.clear()
+
+    def _share_descriptors(self, processes: int) -> None:
+        """What is read oftest comes first, where there is not room for all: stat, then io.
+
+        What only spares work comes last, and not at all where everything is read each time.
+        """
+        most, io, sched = self._most_kept, self._kept_io, self._kept_sched
+        if self._table.seconds > 0:
+            sched.limit = max(0, min(processes, most - 2 * processes))
+        kept = max(sched.count, sched.limit)
+        io.limit = max(0, most - processes - kept)
+        self._kept_stat.limit = most - kept - max(io.count, io.limit)
 
     def _list(self) -> list[str]:
         try:

@@ -19,6 +19,7 @@ import pytest
 
 from monitor.collect import process_files, processes
 from monitor.collect.files import Root
+from monitor.collect.pace import Every
 from monitor.collect.processes import Processes
 from monitor.errors import Absent
 from monitor.model import Reading, Row
@@ -49,13 +50,14 @@ class Host:
         io: tuple[int, int] | None = (0, 0),
         command: bytes = b"app\0-v\0",
         uid: int = 1000,
+        threads: int = 0,
     ) -> None:
         """Write one process, over what was there."""
         directory = self.path / f"proc/{pid}"
         directory.mkdir(exist_ok=True)
         fields = ["0"] * 50
         fields[0], fields[6], fields[11], fields[12] = state, str(flags), str(ticks), "0"
-        fields[19], fields[21] = str(start), str(rss)
+        fields[17], fields[19], fields[21] = str(threads), str(start), str(rss)
         (directory / "stat").write_bytes(f"{pid} ({name}) ".encode() + " ".join(fields).encode())
         (directory / "cmdline").write_bytes(command)
         (directory / "status").write_text(f"Name:\tx\nUid:\t0\t{uid}\t0\t0\n")
@@ -142,6 +144,37 @@ def test_the_table_is_made_as_often_as_it_is_wanted_and_numbers_always(host: Hos
     later = collector.collect(1.0)
     assert later.snapshots == {}
     assert later.values["system.processes.count"] == 2.0
+    collector.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_that_has_not_run_is_read_with_the_table_and_one_that_has_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Of a process of several threads this is not known, and it is read each time."""
+    collector = opened(Processes(Root(host.path), table_seconds=3600.0))
+    ran = host.path / "proc/7/schedstat"
+
+    def resident(rss: int, schedstat: str) -> int:
+        host.put(7, rss=rss, threads=threads)
+        ran.write_text(schedstat)
+        collector.collect(0.0)
+        return collector._processes["7"].rss_pages
+
+    for tick in range(3):
+        assert resident(10, "5 0 1\n") == 10, tick
+    assert resident(11, "5 0 1\n") == (10 if threads == 1 else 11)
+    assert resident(12, "6 0 2\n") == 12
+    for tick in range(3):
+        assert resident(12, "0 0 0\n") == 12, tick
+    assert resident(13, "0 0 0\n") == 13, "this kernel does not count"
+    for tick in range(3):
+        assert resident(14, "7 0 3\n") == 14, tick
+    monkeypatch.setattr(collector, "_table", Every(0.0))
+    assert resident(15, "7 0 3\n") == 15
+    ran.unlink()
+    host.put(7, rss=16, start=999, threads=threads)
+    assert by_pid(collector.collect(1.0))[7]["rss"] == 16 * PAGE
     collector.close()
 
 
