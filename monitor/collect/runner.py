@@ -160,13 +160,19 @@ class Runner:
         batch = self._batch = Batch([slot.collector for slot in due], now, stop_after, report)
         worker.submit(batch)
         while True:
-            await asyncio.wait((done,), timeout=batch.patience(self._hang))
+            # As `asyncio.wait` does, without the rounds of the loop that it takes.
+            patience = loop.call_later(batch.patience(self._hang), finish)
+            try:
+                await done
+            finally:
+                patience.cancel()
             stuck = batch.abandon(self._hang)
             if stuck is not None:
                 self._worker = None
             if stuck is not None or batch.over():
                 self._batch = None
                 return batch, stuck
+            done = loop.create_future()
 
     def _snapshots(self, now: float, moment: float) -> list[Snapshot]:
         found = [
