@@ -57,7 +57,7 @@ TOLD_EVERY_SECONDS = 600.0
 """How often at most one kind of refusal is spoken of."""
 
 MOST_TOLD = 64
-"""Kinds of refusals that we remember having spoken of."""
+"""Kinds of refusals, and reasons of one outage, that we remember having spoken of."""
 
 _TABLE = re.compile(r"snapshots\.(\w{1,64})")
 """The field of a problem that lies in one table."""
@@ -135,6 +135,7 @@ class Sender:
         self._wake = asyncio.Event()
         self._look: asyncio.TimerHandle | None = None
         self._said = ""
+        self._reasons: set[str] = set()
         self._told: dict[str, float] = {}
         self._last_carrier = ""
 
@@ -298,7 +299,7 @@ class Sender:
         if isinstance(why, TimeIsUp):
             return 0.0
         if isinstance(why, Cut):
-            self._say("cut", logging.WARNING, f"not connected: {why}; frames are kept")
+            self._say_cut(str(why))
             return self._backoff.wait()
         problem = why.problem
         if problem.code == "auth_required" and self._said == "connected":
@@ -313,6 +314,15 @@ class Sender:
         if problem.status in {429, 503, 507}:
             return self._backoff.wait(problem.retry_after or 0.0)
         return self._backoff.slow()
+
+    def _say_cut(self, why: str) -> None:
+        """One line for each reason since there was a connection: the first may not be the last."""
+        if self._said != "cut":
+            self._reasons.clear()
+            self._said = "cut"
+        if why not in self._reasons and len(self._reasons) < MOST_TOLD:
+            self._reasons.add(why)
+            logger.warning("not connected: %s; frames are kept", why)
 
     def _say(self, state: str, level: int, sentence: str) -> None:
         """One line for each change of state."""

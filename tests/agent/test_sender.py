@@ -497,6 +497,17 @@ async def test_frames_that_were_dropped_meanwhile_are_not_waited_for() -> None:
         assert it.sender.waiting == 0
 
 
+async def test_each_reason_of_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = Cut("the server stops"), Cut("its certificate is not the pinned one")
+    async with rig(_acknowledge, second, first, second, _acknowledge) as it:
+        it.offer(1)
+        await it.until(lambda: not it.store.frames)
+        it.sender.ended(first)
+        await it.until(lambda: len(it.wires) == 2)
+    said = [each.message for each in caplog.records if "not connected" in each.message]
+    assert [("pinned" in each) for each in said] == [False, True]
+
+
 async def test_a_token_that_ends_is_read_again_at_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     ended = Refused(Problem("auth_required", "the credential holds no more", 401))
