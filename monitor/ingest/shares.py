@@ -123,7 +123,8 @@ def memory(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
         states = [now[state] for state in MEMORY_STATES]
         if before is not None:
             states = [size for size in states if math.isfinite(size)]
-        limit = found["system.memory.limit"] = math.fsum(states) or _NAN
+        whole = sum(states)  # of what somebody says: it may be more than a number can be
+        limit = found["system.memory.limit"] = whole if 0 < whole < math.inf else _NAN
     taken = used
     if not math.isnan(available):
         if math.isnan(used):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.collect.cpu import STATES
 from monitor.core.catalog import CATALOG
@@ -265,3 +267,43 @@ def test_only_what_matters_is_wanted_and_only_what_is_catalogued_is_made() -> No
     assert deriver.wants("system.cpu.utilization")
     assert not deriver.wants("app.queue.length")
     assert CATALOG.keys() >= shares.MADE
+
+
+_ATTRIBUTES = {
+    "cpu": ("0", "1"),
+    "state": ("used", "free", "cached", "buffers", "idle", "user", "available"),
+    "device": ("sda",),
+    "mountpoint": ("/",),
+    "interface": ("eth0",),
+    "direction": ("read", "receive"),
+}
+_KEYS = [
+    text
+    for name in CATALOG
+    for text in (
+        name,
+        *(key(name, **{each: word}) for each, words in _ATTRIBUTES.items() for word in words),
+        *(key(name, cpu="0", state=word) for word in _ATTRIBUTES["state"]),
+        *(key(name, mountpoint="/", state=word) for word in _ATTRIBUTES["state"]),
+        *(key(name, device="sda", direction=word) for word in _ATTRIBUTES["direction"]),
+    )
+    if Deriver().wants(name)
+]
+_LARGEST = 1.7976931348623157e308
+_NUMBERS = st.sampled_from([0.0, -0.0, 5e-324, 1.0, -1.0, _LARGEST, -_LARGEST]) | st.floats()
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(_KEYS), _NUMBERS, max_size=24), max_size=4))
+def test_no_numbers_are_a_fault_of_ours(instants: list[dict[str, float]]) -> None:
+    deriver = Deriver()
+    for at, values in enumerate(instants):
+        found = deriver.derive(float(at), values)
+        assert all(math.isfinite(value) for value in found.values())
+
+
+def test_memory_that_is_more_than_a_number_can_be_has_no_limit() -> None:
+    states = ("used", "free", "cached", "buffers")
+    values = {key("system.memory.usage", state=state): _LARGEST for state in states}
+    deriver = Deriver()
+    deriver.derive(0, values)
+    assert deriver.derive(1, values) == {}
