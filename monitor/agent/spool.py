@@ -55,12 +55,14 @@ class Spool:
             self.dropped["disk"] += 1
             self._tell_dropped()
             return
+        # While the server takes what comes, this frame too goes with the next one's transaction.
+        is_brief = bool(self._done) and not self._spare
         done = self._take_done()
         frames = [*self._spare, frame]
         self._spare.clear()
         self._waiting += 1
         try:
-            await self._thread.run(lambda: self._file.write(frames, done))
+            await self._thread.run(lambda: self._file.write(frames, done, is_brief=is_brief))
         except OSError as error:
             self._undone = ranges((), [*done, *self._undone])
             self._spare.extendleft(reversed(frames))

@@ -1,6 +1,7 @@
 """The spool on disk: one SQLite file of frames that no server has acknowledged yet.
 
-Each frame is one row: its number, its instant, and its values, compressed (2 kB become 0.7).
+Each frame is one row: its number, its instant, and its values, compressed (2 kB become 0.7) unless
+it is not meant to stay.
 `sqlite3` of the standard library, because an agent must run where nothing can be installed; it is
 used from one thread.  It knows no network and nothing of what is sent when.
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import struct
 import time
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,13 @@ clock that is years ahead for a while does not empty the spool."""
 AGING = 2.0
 """How fast frames may grow old, beside the time that passes: the same clock, stepped while we run,
 is not believed at once."""
+
+LONGEST_BLOCK_BYTES = 0xFFFF
+"""Of zlib's blocks that are not compressed."""
+
+_ZLIB_HEAD = b"\x78\x01"
+_BLOCK_HEAD = struct.Struct("<BHH")
+"""Whether it is the last one; how long it is, and the same with every bit turned over."""
 
 _TABLES = """
 CREATE TABLE schemas (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, keys BLOB NOT NULL);
@@ -127,21 +136,28 @@ class SpoolFile:
         """What the kept frames take on disk."""
         return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE_BYTES
 
-    def write(self, frames: Sequence[Kept], done: Iterable[tuple[int, int]] = ()) -> None:
+    def write(
+        self,
+        frames: Sequence[Kept],
+        done: Iterable[tuple[int, int]] = (),
+        *,
+        is_brief: bool = False,
+    ) -> None:
         """Keep these frames and let go of the numbers in `done`, as one transaction.
 
+        What is kept briefly, until the next write, is not worth compressing.
         Where the disk is full the oldest go first.  Raises `OSError` where nothing could be
         written; a damaged file is put aside, and the frames begin a new one.
         """
-        done = tuple(done)
+        done, pack = tuple(done), _stored if is_brief else _compressed
         self._look_for_file()
         try:
-            self._write(frames, done)
+            self._write(frames, done, pack)
         except sqlite3.Error as error:
             self._rolled_back()
             try:
                 self._mend(error)
-                self._write(frames, done)
+                self._write(frames, done, pack)
             except (sqlite3.Error, OSError) as again:
                 self._rolled_back()
                 raise OSError(f"the spool cannot be written: {again}") from None
@@ -241,18 +257,23 @@ class SpoolFile:
         told = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if told != "ok":
             raise sqlite3.DatabaseError(str(told))
-        rows = database.execute("SELECT id, digest, keys FROM schemas").fetchall()
+        rows = database.execute("SELECT id, CAST(digest AS BLOB), keys FROM schemas").fetchall()
         self._schemas, self._ids = {}, {}
         for schema_id, digest, keys in rows:
-            schema = _unpacked_schema(keys, digest)
-            if schema is not None:
+            schema = _unpacked_schema(keys)
+            if schema is not None and schema.digest.encode() == digest:
                 self._schemas[schema_id] = schema
-                self._ids[digest] = schema_id
+                self._ids[schema.digest] = schema_id
             else:
                 # Its frames cannot be read; what it stood for is kept anew under another number.
                 database.execute("DELETE FROM schemas WHERE id = ?", (schema_id,))
 
-    def _write(self, frames: Sequence[Kept], done: Sequence[tuple[int, int]]) -> None:
+    def _write(
+        self,
+        frames: Sequence[Kept],
+        done: Sequence[tuple[int, int]],
+        pack: Callable[[bytes], bytes],
+    ) -> None:
         database = self._database
         # A new schema has a transaction of its own, so that its number is known to be kept.
         rows = [
@@ -260,8 +281,8 @@ class SpoolFile:
                 each.number,
                 each.at,
                 self._schema_id(each.schema),
-                zlib.compress(each.values.tobytes(), 1),
-                None if each.tables is None else zlib.compress(each.tables, 1),
+                pack(each.values.tobytes()),
+                None if each.tables is None else pack(each.tables),
             )
             for each in frames
         ]
@@ -326,7 +347,7 @@ class SpoolFile:
         ).rowcount
 
     def _kept(
-        self, number: int, at: float, schema_id: int, row: bytes, tables: bytes | None
+        self, number: int, at: Any, schema_id: int, row: bytes, tables: bytes | None
     ) -> Kept | None:
         """A row as a frame, none where it is damaged."""
         schema = self._schemas.get(schema_id)
@@ -334,9 +355,9 @@ class SpoolFile:
         try:
             values.frombytes(zlib.decompress(row))
             tables = None if tables is None else zlib.decompress(tables)
-        except (zlib.error, ValueError):
+        except (zlib.error, ValueError, TypeError):  # a damaged cell may be of any type
             return None
-        if schema is None or len(values) != len(schema):
+        if schema is None or not isinstance(at, float) or len(values) != len(schema):
             return None
         return Kept(number, at, schema, values, tables)
 
@@ -420,9 +441,29 @@ def _is(error: sqlite3.Error, *codes: int) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
-def _unpacked_schema(keys: bytes, digest: str) -> Schema | None:
+def _compressed(content: bytes) -> bytes:
+    return zlib.compress(content, 1)
+
+
+def _stored(content: bytes) -> bytes:
+    """What zlib reads as this content, checked by its sum and not compressed (RFC 1950, 1951).
+
+    Of zlib itself even that would cost as much as compressing so little.
+    """
+    pieces = [_ZLIB_HEAD]
+    for at in range(0, len(content), LONGEST_BLOCK_BYTES):
+        block = content[at : at + LONGEST_BLOCK_BYTES]
+        is_last = at + len(block) == len(content)
+        pieces += (_BLOCK_HEAD.pack(is_last, len(block), len(block) ^ 0xFFFF), block)
+    if not content:
+        pieces.append(_BLOCK_HEAD.pack(True, 0, 0xFFFF))
+    pieces.append(zlib.adler32(content).to_bytes(4, "big"))
+    return b"".join(pieces)
+
+
+def _unpacked_schema(keys: bytes) -> Schema | None:
+    """The schema of a row, none where it is damaged: then its cells may be of any type."""
     try:
-        schema = Schema(tuple(zlib.decompress(keys).decode().split("\n")))
-    except (zlib.error, UnicodeDecodeError):
+        return Schema(tuple(zlib.decompress(keys).decode().split("\n")))
+    except (zlib.error, ValueError, TypeError):
         return None
-    return schema if schema.digest == digest else None

@@ -25,12 +25,18 @@ class _File(SpoolFile):
     refuses = False
     hangs: threading.Event | None = None
 
-    def write(self, frames: Sequence[Kept], done: Iterable[tuple[int, int]] = ()) -> None:
+    def write(
+        self,
+        frames: Sequence[Kept],
+        done: Iterable[tuple[int, int]] = (),
+        *,
+        is_brief: bool = False,
+    ) -> None:
         if self.hangs is not None:
             self.hangs.wait(20)
         if self.refuses:
             raise OSError("the spool cannot be written: disk full")
-        super().write(frames, done)
+        super().write(frames, done, is_brief=is_brief)
 
 
 def _frame(number: int, schema: Schema = SCHEMA) -> Kept:

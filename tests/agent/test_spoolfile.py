@@ -11,11 +11,13 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from array import array
 from pathlib import Path
 
 import pytest
 
+from monitor.agent import spoolfile
 from monitor.agent.spoolfile import FILE, PAGE_BYTES, Bounds, Kept, SpoolFile
 from monitor.errors import StartError
 from monitor.model import Schema
@@ -41,12 +43,13 @@ def _all(spool: SpoolFile) -> list[Kept]:
     return found
 
 
-def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_brief", [False, True])
+def test_frames_come_back_as_they_were(tmp_path: Path, *, is_brief: bool) -> None:
     spool = SpoolFile(tmp_path / "new" / "spool", BOUNDS)
     assert spool.numbers() == (0, 0)
     values = array("d", [1.5, math.nan, 2.0**60])
     now = time.time()
-    spool.write([Kept(1, now, SCHEMA, values, b"tables" * 9)])
+    spool.write([Kept(1, now, SCHEMA, values, b"tables" * 9)], is_brief=is_brief)
     spool.write([_frame(2), _frame(3)])
     spool.close()
     spool = SpoolFile(tmp_path / "new" / "spool", BOUNDS)
@@ -285,19 +288,23 @@ def test_a_killed_writer_has_lost_nothing_that_it_kept(tmp_path: Path) -> None:
         assert not spool.notes
 
 
-def test_a_damaged_schema_costs_its_frames_and_no_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    ["keys = x'00'", "keys = 'text'", "digest = CAST(x'98ff' AS TEXT)", "digest = x'98'"],
+)
+def test_a_damaged_schema_costs_its_frames_and_no_others(tmp_path: Path, damage: str) -> None:
     spool = SpoolFile(tmp_path, BOUNDS)
-    spool.write([_frame(n) for n in range(1, 5_001)])
-    spool.write([_frame(5_001, schema=WIDE)])
+    spool.write([_frame(n) for n in range(1, 2_501)])
+    spool.write([_frame(2_501, schema=WIDE)])
     spool.close()
     with sqlite3.connect(tmp_path / FILE) as database:
-        database.execute("UPDATE schemas SET keys = x'00' WHERE id = 1")
+        database.execute(f"UPDATE schemas SET {damage} WHERE id = 1")
     database.close()
     spool = SpoolFile(tmp_path, BOUNDS)
     # Far more reads than a stack is deep.
-    assert [each.number for each in spool.read(1, 9_999, 2)] == [5_001]
-    assert spool.dropped["damage"] == 5_000
-    spool.write([_frame(5_002)])
+    assert [each.number for each in spool.read(1, 9_999, 2)] == [2_501]
+    assert spool.dropped["damage"] == 2_500
+    spool.write([_frame(2_502)])
     assert len(spool.notes) == 1
     assert [each.schema.texts for each in _all(spool)] == [WIDE.texts, SCHEMA.texts]
     assert spool.dropped["size"] == 0
@@ -374,4 +381,29 @@ def test_a_disk_that_fails_otherwise_costs_no_frames(
         with pytest.raises(OSError, match="I/O"):
             spool.write([_frame(201)])
     assert spool.count() == 200
+    spool.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
+def test_what_is_kept_briefly_is_read_as_what_is_compressed(size: int) -> None:
+    content = bytes(number % 251 for number in range(size))
+    assert zlib.decompress(spoolfile._stored(content)) == content
+
+
+def test_damage_is_seen_in_what_is_kept_briefly_too() -> None:
+    stored = spoolfile._stored(bytes(2000))
+    with pytest.raises(zlib.error):
+        zlib.decompress(stored[:1000] + b"\x01" + stored[1001:])
+
+
+@pytest.mark.parametrize("damage", ["row = 'text'", "row = 7", "at = x'00'", "tables = 1.5"])
+def test_a_cell_of_another_type_costs_its_frame_alone(tmp_path: Path, damage: str) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 4)])
+    spool.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute(f"UPDATE frames SET {damage} WHERE number = 2")
+    database.close()
+    spool = SpoolFile(tmp_path, BOUNDS)
+    assert [each.number for each in _all(spool)] == [1, 3]
     spool.close()
