@@ -41,6 +41,9 @@ MOST_RESOURCES = 1_000
 MOST_POINTS = 50_000
 """Of a request: as in a push."""
 
+MOST_PARTS = 50_000
+"""Scopes and metrics of a request, which may be empty and cost something all the same."""
+
 MOST_AT_ONCE = 4
 """Requests that are parsed and looked at at a time: objects take several times their bytes."""
 
@@ -250,9 +253,15 @@ def _require_few(request: Any) -> None:
         detail = f"a request has at most {MOST_RESOURCES} resources"
         code = "too_many_resources"
         raise InputError(detail, code=code, limit=MOST_RESOURCES, status=413)
-    count = 0
+    count = parts = 0
     for resource_metrics in request.resource_metrics:
+        parts += len(resource_metrics.scope_metrics)
         for scope in resource_metrics.scope_metrics:
+            parts += len(scope.metrics)
+            if parts > MOST_PARTS:
+                detail = f"a request has at most {MOST_PARTS} scopes and metrics"
+                code = "too_many_samples"
+                raise InputError(detail, code=code, limit=MOST_PARTS, status=413)
             count += sum(map(points_of, scope.metrics))
             if count > MOST_POINTS:
                 detail = f"a request has at most {MOST_POINTS} points"

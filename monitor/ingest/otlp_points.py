@@ -31,6 +31,9 @@ PROGRAM = (
 )
 """What tells a host's resources apart: attributes of every series that is not the host's own."""
 
+MOST_RESOURCE_ATTRIBUTES = 1_000
+"""Detectors of a cloud tell some fifty."""
+
 MOST_REASONS = 5
 """Of an answer, each with its number of points."""
 
@@ -104,6 +107,10 @@ def points_of(metric: Any) -> int:
 
 def resource_of(attributes: Any) -> Resource:
     """Raises `InputError`: ``no_host``, ``bad_host_name``, ``limit_labels``."""
+    if len(attributes) > MOST_RESOURCE_ATTRIBUTES:
+        detail = f"a resource has at most {MOST_RESOURCE_ATTRIBUTES} attributes"
+        limit = MOST_RESOURCE_ATTRIBUTES
+        raise InputError(detail, code="limit_labels", field="resource", limit=limit)
     found = {each.key: each.value for each in attributes}
     if "host.name" not in found:
         detail = "a resource has the attribute host.name: the Collector's resourcedetection adds it"

@@ -265,6 +265,27 @@ async def test_a_resource_that_is_nobodys_is_rejected_and_the_others_are_stored(
     assert {frame.host for frame in house.frames} == {"web-1"}
 
 
+@pytest.mark.parametrize("scopes", [[{"metrics": [{}] * 10}], [{}] * 11], ids=["metrics", "scopes"])
+async def test_what_is_empty_is_counted_too(
+    monkeypatch: pytest.MonkeyPatch, scopes: list[object]
+) -> None:
+    monkeypatch.setattr(otlp_module, "MOST_PARTS", 10)
+    house = House()
+    few = json.dumps({"resourceMetrics": [{"scopeMetrics": scopes[1:]}]}).encode()
+    assert (await house.send(few, is_json=True)).accepted == 0
+    body = json.dumps({"resourceMetrics": [{"scopeMetrics": scopes}]}).encode()
+    with pytest.raises(InputError) as refusal:
+        await house.send(body, is_json=True)
+    assert (refusal.value.status, refusal.value.code) == (413, "too_many_samples")
+
+
+async def test_a_resource_has_some_attributes_and_no_more() -> None:
+    house = House()
+    request = one(**{f"k{n}": "v" for n in range(1_000)})
+    request.add("system.uptime", 1, gauge=True)
+    assert (await house.send(request)).codes == {"limit_labels": 1}
+
+
 async def test_a_wrong_clock_is_told_of_once_a_resource() -> None:
     house = House()
     request = one(NOW + 3_600)
