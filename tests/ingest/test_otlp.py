@@ -281,7 +281,9 @@ async def test_what_is_empty_is_counted_too(
 
 async def test_a_resource_has_some_attributes_and_no_more() -> None:
     house = House()
-    request = one(**{f"k{n}": "v" for n in range(1_000)})
+    request = one()
+    more = {f"k{n}": "v" for n in range(1_000)}
+    request.resource.resource.attributes.extend(attributes(more))
     request.add("system.uptime", 1, gauge=True)
     assert (await house.send(request)).codes == {"limit_labels": 1}
 
