@@ -67,6 +67,10 @@ _ZLIB_HEAD = b"\x78\x01"
 _BLOCK_HEAD = struct.Struct("<BHH")
 """Whether it is the last one; how long it is, and the same with every bit turned over."""
 
+UNSEEN_NUMBERS = 10_000
+"""Frames that the log of changes may hold, where it cannot be read: some hundred times as many as
+it does."""
+
 _TABLES = """
 CREATE TABLE schemas (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, keys BLOB NOT NULL);
 CREATE TABLE frames (
@@ -124,8 +128,18 @@ class SpoolFile:
 
     def numbers(self) -> tuple[int, int]:
         """The first and the last number that are kept; 0 and 0 of an empty spool."""
-        found = self._database.execute("SELECT min(number), max(number) FROM frames").fetchone()
-        return (found[0] or 0, found[1] or 0)
+        question = "SELECT min(number), max(number) FROM frames"
+        if self._is_open:
+            first, last = self._database.execute(question).fetchone()
+            return first or 0, last or 0
+        # The file alone can be read still; what the log of changes has comes after it.
+        url = f"{(self._folder / FILE).absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(url, uri=True)) as database:
+                first, last = database.execute(question).fetchone()
+        except sqlite3.Error:
+            first = last = None
+        return first or 1, (last or 0) + UNSEEN_NUMBERS
 
     def count(self) -> int:
         """How many frames are kept."""
@@ -213,7 +227,12 @@ class SpoolFile:
         except sqlite3.OperationalError as error:
             if not _is_damage(error):  # a folder that cannot be written, a full disk
                 detail = f"the spool {path} cannot be opened: {error}"
-                raise StartError(detail, code="spool") from None
+                if not path.exists():
+                    raise StartError(detail, code="spool") from None
+                # A full disk is no reason not to tell of it; writing tries to open it again.
+                self.notes.append(detail)
+                self._file = which(path)
+                return _unopened()
             self._put_aside(error)
         except sqlite3.DatabaseError as error:
             self._put_aside(error)
@@ -384,13 +403,21 @@ class SpoolFile:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
 
+    @property
+    def _is_open(self) -> bool:
+        try:
+            _ = self._database.total_changes
+        except sqlite3.ProgrammingError:
+            return False
+        return True
+
     def _look_for_file(self) -> None:
         """Put the file back where it was taken away: what is open holds all of it still.
 
         Raises `OSError` where that cannot be, or where another agent has the folder now.
         """
         path = self._folder / FILE
-        if which(path) == self._file:
+        if which(path) == self._file or not self._is_open:
             return
         if not is_held(self._folder, self._lock):
             try:
@@ -431,6 +458,13 @@ class SpoolFile:
     def _pragma(self, name: str) -> int:
         found: int = self._database.execute(f"PRAGMA {name}").fetchone()[0]
         return found
+
+
+def _unopened() -> sqlite3.Connection:
+    """A connection that says of everything that it is closed."""
+    database = sqlite3.connect(":memory:")
+    database.close()
+    return database
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

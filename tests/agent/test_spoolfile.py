@@ -407,3 +407,59 @@ def test_a_cell_of_another_type_costs_its_frame_alone(tmp_path: Path, damage: st
     spool = SpoolFile(tmp_path, BOUNDS)
     assert [each.number for each in _all(spool)] == [1, 3]
     spool.close()
+
+
+def test_on_a_full_disk_it_begins_and_is_whole_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(n) for n in range(1, 11)])
+    spool.close()
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as full:
+        full.setattr(SpoolFile, "_prepare", fail)
+        spool = SpoolFile(tmp_path, BOUNDS)
+        first, last = spool.numbers()
+        assert first == 1
+        assert last >= 10
+        with pytest.raises(OSError, match="I/O"):
+            spool.write([_frame(last + 1)])
+        with pytest.raises(OSError, match="read"):
+            spool.read(first, last, 60)
+    spool.write([_frame(last + 1), _frame(last + 2)])
+    assert [each.number for each in _all(spool)] == [*range(1, 11), last + 1, last + 2]
+    spool.close()
+
+
+def test_a_damaged_file_on_a_full_disk_is_begun_anew_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolFile(tmp_path, BOUNDS)
+    spool.write([_frame(1)])
+    fault = sqlite3.OperationalError("database or disk is full")
+    fault.sqlite_errorcode = sqlite3.SQLITE_FULL
+    damage = sqlite3.DatabaseError("database disk image is malformed")
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    def find_damage(*_: object) -> None:
+        raise damage
+
+    with monkeypatch.context() as full:
+        full.setattr(SpoolFile, "_prepare", fail)
+        with monkeypatch.context() as found:
+            found.setattr(spool, "_write", find_damage)
+            with pytest.raises(OSError, match="full"):
+                spool.write([_frame(2)])
+        with pytest.raises(OSError, match="full"):
+            spool.write([_frame(2)])
+    spool.write([_frame(2)])
+    assert [each.number for each in _all(spool)] == [2]
+    spool.close()
