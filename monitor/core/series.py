@@ -44,12 +44,15 @@ def rates(at: Floats, counts: Floats) -> Floats:
 
 
 def rate_between(earlier: Floats, before: Floats, later: Floats, after: Floats) -> Floats:
-    """The rate per second between two observations of each counter, element by element."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    """The rate per second between two observations of each counter, element by element.
+
+    A count below zero is none, whoever says it, and nothing follows from it.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         increase = after - before
         increase = np.where(increase < 0, after, increase)
         elapsed = later - earlier
-        usable = (elapsed > 0) & (elapsed <= LOOKBACK_SECONDS)
+        usable = (elapsed > 0) & (elapsed <= LOOKBACK_SECONDS) & (before >= 0) & (after >= 0)
         return np.where(usable, increase / elapsed, np.nan)
 
 

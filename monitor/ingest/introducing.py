@@ -111,9 +111,14 @@ def _info(said: Any) -> tuple[dict[str, str] | None, float, bool | None]:
     return found, float(interval), is_ephemeral
 
 
+def is_word(said: str) -> bool:
+    """Whether this may be said of a machine, whoever says it."""
+    return 0 < len(said) <= names.LONGEST_LABEL_CHARACTERS and said.isprintable()
+
+
 def _word(value: Any, field: str) -> str:
     found = names.text(value, field)
-    if len(found) > names.LONGEST_LABEL_CHARACTERS or not found.isprintable():
+    if found and not is_word(found):
         limit = names.LONGEST_LABEL_CHARACTERS
         detail = f"{field} has at most {limit} printable characters"
         raise InputError(detail, code="limit_name", field=field, limit=limit)

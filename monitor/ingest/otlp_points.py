@@ -15,6 +15,7 @@ from typing import Any, Final
 from monitor.core.series import ENDED_BITS
 from monitor.errors import InputError, MonitorError
 from monitor.ingest import names, otlp_wire
+from monitor.ingest.introducing import is_word
 from monitor.ingest.push import EARLIEST_SECONDS, MOST_AHEAD_SECONDS
 
 PROGRAM = (
@@ -119,14 +120,9 @@ def resource_of(attributes: Any) -> Resource:
     program = tuple((name, text_of(found[name])) for name in PROGRAM if name in found)
     info = {}
     for attribute, name in _KEPT_INFO.items():
-        if attribute in found and _is_word(said := text_of(found[attribute])):
+        if attribute in found and is_word(said := text_of(found[attribute])):
             info[name] = said
     return Resource(host, tuple(pair for pair in program if pair[1]), info)
-
-
-def _is_word(said: str) -> bool:
-    """Whether it may be said of a machine; the same as an agent may say."""
-    return 0 < len(said) <= names.LONGEST_LABEL_CHARACTERS and said.isprintable()
 
 
 def values_of(metric: Any, outcome: Outcome) -> Iterator[tuple[str, Any, float]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from monitor.errors import MonitorError, excerpt
 from monitor.ingest.deriving import Deriver
 from monitor.ingest.exposition import Exposition
+from monitor.ingest.introducing import is_word
 from monitor.ingest.lanes import Lane, Lanes
 from monitor.model import Frame, Introduction, Schema, Snapshot, key
 from monitor.scrape.config import ScrapeConfig
@@ -289,7 +290,7 @@ class Scraper:
         info = {
             name: plan.facts[fact]
             for name, fact in (("os", "os"), ("kernel", "kernel"), ("arch", "architecture"))
-            if plan.facts.get(fact)
+            if is_word(plan.facts.get(fact, ""))
         }
         labels = self._house.labels(self.target.host)
         said = Introduction(self.target.host, given_labels=labels, info=info or None)

@@ -34,6 +34,13 @@ def test_a_rate_is_the_increase_by_the_time_it_took(
     np.testing.assert_array_equal(found, np.array(expected, float))
 
 
+def test_a_count_below_zero_has_no_rate_and_a_huge_one_warns_of_nothing() -> None:
+    largest = 1.7976931348623157e308
+    found = rates(np.arange(5.0), np.array([1.0, -5.0, 3.0, largest, -largest]))
+    assert np.isnan(found[[0, 1, 2, 4]]).all()
+    assert found[3] == largest
+
+
 def test_buckets_keep_minimum_average_and_maximum_and_leave_gaps_empty() -> None:
     at = np.array([100.0, 101, 102, 106])
     values = np.array([1.0, 3, NAN, 8])
