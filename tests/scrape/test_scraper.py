@@ -134,3 +134,15 @@ async def test_a_large_answer_leaves_the_loop_free() -> None:
         assert len(house.host().schema) == 10_000
         assert turns > 20
         await scraper.close()
+
+
+async def test_what_a_target_says_of_its_machine_is_words() -> None:
+    house = House()
+    told = b'node_uname_info{sysname="Linux",release="\x1b[31m",machine="m64"} 1\n'
+    async with exporter(saying(told)) as served:
+        scraper = house.scraper(served.target, ScrapeConfig())
+        await scraper.scrape()
+        assert scraper.status.up
+        assert "kernel" not in house.host().info
+        assert house.host().info["arch"] == "m64"
+        await scraper.close()
