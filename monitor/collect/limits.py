@@ -60,7 +60,8 @@ class Limits:
         """Look at the processes whose turn it is.  Raises `Absent` where none can be seen."""
         del now
         try:
-            names = sorted(entry.name for entry in self._proc.iterdir() if entry.name.isdecimal())
+            found = os.listdir(self._proc)  # noqa: PTH208 - names are wanted
+            names = sorted(name for name in found if name.isdecimal())
         except (FileNotFoundError, NotADirectoryError):
             raise Absent(f"no {self._proc}") from None
         present = set(names)

@@ -18,6 +18,9 @@ from monitor.collect.secrets import command_line, escape
 STAT_BYTES = 2_048
 """One stat line is shorter."""
 
+SCHED_BYTES = 80
+"""Three numbers of 64 bits are shorter."""
+
 COMMAND_BYTES = 4_097
 """One byte more than is looked at, so that a longer command line shows as cut."""
 
@@ -139,7 +142,7 @@ class Process:
         self.pid = pid
         self._stat = ProcessFile(f"{directory}/stat", kept_stat)
         self._io = ProcessFile(f"{directory}/io", kept_io)
-        self._sched = ProcessFile(f"{directory}/schedstat", kept_sched)
+        self._sched = ProcessFile(f"{directory}/schedstat", kept_sched, SCHED_BYTES)
         self._forget()
 
     def _forget(self) -> None:
@@ -209,8 +212,9 @@ class Process:
 
     def _has_not_run(self) -> bool:
         """Whether it has not run since this was asked last."""
+        descriptor = self._sched.descriptor
         try:
-            raw = self._sched.read()
+            raw = pread(descriptor, SCHED_BYTES, 0) if descriptor >= 0 else self._sched.read()
         except OSError:
             self._sched.close()
             self._is_single = self._is_calm = False
