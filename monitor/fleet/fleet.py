@@ -167,7 +167,14 @@ class Fleet:
             self._coming.difference_update(hosts)  # they have come
         if len(hosts) + len(self._coming) >= MOST_HOSTS:
             detail = f"{MOST_HOSTS} hosts are known already; delete those that are no more"
-            raise InputError(detail, code="host_limit", field="host", limit=MOST_HOSTS)
+            # Who keeps its frames comes again: somebody may have made room.
+            raise InputError(
+                detail,
+                code="host_limit",
+                field="host",
+                limit=MOST_HOSTS,
+                retry_after=COMING_SECONDS,
+            )
         self._coming.add(host)
 
     async def met(self, said: Introduction) -> None:

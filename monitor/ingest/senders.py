@@ -45,6 +45,9 @@ FORGET_SECONDS = 7 * 86_400.0
 YIELD_SECONDS = 86_400.0
 """Where there are too many, one that has been silent for so long gives way."""
 
+LATER_SECONDS = 60.0
+"""When a host for which there is no room comes again: somebody may have made some."""
+
 logger = logging.getLogger("monitor.ingest")
 
 
@@ -163,7 +166,13 @@ class Senders:
         if sender is None:
             if len(self._senders) >= self._most_hosts and not self._make_room():
                 detail = f"{self._most_hosts} hosts push already"
-                raise InputError(detail, code="host_limit", field="host", limit=self._most_hosts)
+                raise InputError(
+                    detail,
+                    code="host_limit",
+                    field="host",
+                    limit=self._most_hosts,
+                    retry_after=LATER_SECONDS,
+                )
             sender = self._senders[document.host] = Sender(self.lists)
         return sender
 

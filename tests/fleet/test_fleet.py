@@ -328,6 +328,7 @@ async def test_there_are_so_many_hosts_and_no_more(monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError) as refusal:
         server.fleet.require(Introduction("web-1"))
     assert (refusal.value.status, refusal.value.code) == (400, "host_limit")
+    assert refusal.value.retry_after, "who keeps its frames comes again"
     stand.now += fleet_module.COMING_SECONDS + 1
     for number in range(3):
         await server.hear(Introduction(f"web-{number}"))
