@@ -215,6 +215,7 @@ class Sender:
         sending = self._under_way.get(seq)
         if sending is None:
             return
+        self._sent_documents = 0  # what was said of us in it was not taken either
         verdict = judge(problem, len(sending.frames), has_tables=sending.tables is not None)
         frames = sending.frames
         match verdict:

@@ -257,6 +257,7 @@ async def test_a_table_that_an_older_server_does_not_know_costs_no_frame_and_no_
             {"system", "processes"},
             {"processes"},
         ]
+        assert "info" in said[-1], "of what was refused nothing was kept"
         it.offer(2, tables=many)
         await it.until(lambda: not it.store.frames)
         assert set(said[-1]["snapshots"]) == {"processes"}
