@@ -28,6 +28,7 @@ from monitor.collect import subjects
 from monitor.collect.runner import Runner
 from monitor.config import Settings
 from monitor.core.load import Load, most_memory
+from monitor.core.recent import Recent
 from monitor.core.state import LiveState
 from monitor.errors import StartError, Unavailable
 from monitor.fleet.fleet import Fleet
@@ -345,6 +346,7 @@ class Application:
             self._met,
             state.hosts.__contains__,
         )
+        self._state, self._recent = state, Recent()
         services = Services(
             state=state,
             store=self._store,
@@ -352,6 +354,7 @@ class Application:
             hub=self._hub,
             intake=self._intake,
             assets=assets.load(),
+            recent=self._recent,
             connections=self._connections,
             door=self._door,
             objects=Objects(state, self._office, self._fleet),
@@ -525,6 +528,7 @@ class Application:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             await self._tick()
+            self._recent.look(self._state.hosts, time.time())
 
     async def _keep(self) -> None:
         """Write down where the roster stands, and let go of what was kept long enough."""

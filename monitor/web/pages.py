@@ -19,6 +19,7 @@ from werkzeug.datastructures import Headers
 from monitor.core.access import Policy
 from monitor.core.events import position_text
 from monitor.core.headline import Glances, glances
+from monitor.core.recent import POINT_SECONDS, POINTS, RECENT_KEY, bucket_of
 from monitor.core.series import Floats
 from monitor.core.state import HostState
 from monitor.fleet.fleet import Refusal
@@ -39,15 +40,13 @@ from monitor.web.routes import Route, asking
 from monitor.web.services import Services
 from monitor.web.text import fleet_text, host_text
 from monitor.web.turns import Turns
-from monitor.web.views import HISTORY_SECONDS, Reader, frozen
+from monitor.web.views import Reader, frozen
 
-SPARK_POINTS = 60
-"""Buckets in a sparkline: 10 s each."""
+MOST_SPARKS = 500
+"""Hosts that get a picture at once: a page of a thousand stays small; the others' begins live."""
 
-SPARK_KEY = "system.cpu.utilization"
-
-MOST_SPARKS = 300
-"""Hosts that get a picture; beyond them the numbers alone."""
+MOST_READ = 300
+"""Hosts whose sparkline is read from the store for one page; of others it begins with us."""
 
 LONGEST_SORT = 32
 
@@ -129,11 +128,18 @@ class Pages:
         return remembered(host, await self._services.store.series(host.name))
 
     async def _sparks(self, hosts: Glances, now: float) -> dict[str, Floats]:
-        there = [host for host in hosts.hosts if host.status is not HostStatus.RETIRED]
-        series = [(host.name, SPARK_KEY) for host in there[:MOST_SPARKS]]
-        start = now - HISTORY_SECONDS
-        cut = await self._services.store.range(series, start, now, SPARK_POINTS + 1)
-        return {found.host: found.average[-SPARK_POINTS:] for found in cut.series}
+        """What every processor did lately; what is not in memory yet is read, some at a time."""
+        recent = self._services.recent
+        names = [host.name for host in hosts.hosts if host.status is not HostStatus.RETIRED]
+        recent.look(self._services.state.hosts, now)
+        if lacking := recent.lacking(names)[:MOST_READ]:
+            start = (bucket_of(now) - POINTS + 1) * POINT_SECONDS
+            series = [(name, RECENT_KEY) for name in lacking]
+            end = start + POINTS * POINT_SECONDS
+            cut = await self._services.store.range(series, start, end, POINTS)
+            for found in cut.series:
+                recent.fill(found.host, cut.starts, found.average)
+        return recent.of(names[:MOST_SPARKS])
 
     # In a worker thread
 

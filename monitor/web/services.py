@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.core.load import Load
 from monitor.core.quantity import format_about
+from monitor.core.recent import Recent
 from monitor.core.state import LiveState
 from monitor.fleet.fleet import Fleet
 from monitor.forward.forwards import ForwardStatus
@@ -52,6 +53,8 @@ class Services:
     """What is shed now."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Where and how it runs, in words, for its administrators."""
+    recent: Recent = field(default_factory=Recent)
+    """What every host's processor did lately."""
     bodies: Bodies = field(default_factory=Bodies)
     """How bodies that are pushed are read, whatever route they come to."""
     public_url: str = ""
