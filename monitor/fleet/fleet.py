@@ -238,9 +238,12 @@ class Fleet:
         card = self._cards.get(host)
         return None if card is None else card.agent
 
-    def show(self, host: HostState, own: Mapping[str, str]) -> None:
-        """Lay the operator's word over a host that gives itself these labels."""
-        self._cards[host.name] = Card(labels=dict(own))
+    def show(
+        self, host: HostState, own: Mapping[str, str], info: Mapping[str, object] | None = None
+    ) -> None:
+        """Lay the operator's word over a host that says this of itself: labels, and in words."""
+        said = {name: fact for name, fact in (info or {}).items() if isinstance(fact, str)}
+        self._cards[host.name] = Card(labels=dict(own), info=said)
         self._show(host.name)
 
     def _show(self, name: str) -> None:
