@@ -23,7 +23,7 @@ from monitor.errors import InputError, MonitorError, excerpt
 from monitor.ingest import push
 from monitor.ingest.introducing import TurnedAway
 from monitor.ingest.lanes import Lanes
-from monitor.ingest.push import Columns, PushDocument
+from monitor.ingest.push import Columns, Number, PushDocument
 from monitor.ingest.senders import MOST_HOSTS, Sender, Senders
 from monitor.model import Frame, Introduction, Snapshot
 
@@ -158,7 +158,7 @@ class Intake:
                 return await self._take_leave(document)
             if document.number is None:
                 return await self._take_simple(document, said)
-            return await self._take_numbered(document, said)
+            return await self._take_numbered(document, document.number, said)
         except MonitorError as error:
             is_off = abs(said.skew_seconds) > push.MOST_AHEAD_SECONDS
             if error.code == "host_taken" or (error.code == "too_old" and is_off):
@@ -171,9 +171,10 @@ class Intake:
             detail = "too many pushes of this host; come again a little later"
             raise MonitorError(detail, code="too_many_requests", status=429, retry_after=wait + 1)
 
-    async def _take_numbered(self, document: PushDocument, said: Introduction) -> Receipt:
-        host, number = document.host, document.number
-        assert number is not None  # noqa: S101 - its caller has seen to it
+    async def _take_numbered(
+        self, document: PushDocument, number: Number, said: Introduction
+    ) -> Receipt:
+        host = document.host
         if not self.senders.has_agreed(host, document.columns):
             self.load.require(Shed.NEW_SERIES)
         sender = self.senders.of(document)
