@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -104,22 +104,22 @@ async def test_a_push_is_stored_before_it_is_acknowledged(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"sent": time.time() + 3_600, "frames": [frame(time.time() + 3_600)]}, "bad_time"),
-        ({"sent": int(time.time() * 1000)}, "bad_time"),
-        ({"sent": 1.0}, "bad_time"),
-        ({"frames": [frame(7)]}, "bad_time"),
-        ({"sent": time.time() - 1e8, "frames": [frame(time.time() - 1e8)]}, "too_old"),
-        ({"sent": time.time(), "frames": [frame(time.time() - 1e8)]}, None),
-        ({"sent": time.time() + 3_600, "frames": []}, None),
+        (lambda now: {"sent": now + 3_600, "frames": [frame(now + 3_600)]}, "bad_time"),
+        (lambda now: {"sent": int(now * 1000)}, "bad_time"),
+        (lambda now: {"sent": 1.0}, "bad_time"),
+        (lambda now: {"frames": [frame(7)]}, "bad_time"),
+        (lambda now: {"sent": now - 1e8, "frames": [frame(now - 1e8)]}, "too_old"),
+        (lambda now: {"sent": now, "frames": [frame(now - 1e8)]}, None),
+        (lambda now: {"sent": now + 3_600, "frames": []}, None),
     ],
     ids=["ahead", "in milliseconds", "never set", "frame never set", "behind", "old", "other"],
 )
 async def test_whose_clock_is_wrong_is_told_of(
-    store: Store, fleet: Hosts, changes: dict[str, Any], told: str | None
+    store: Store, fleet: Hosts, changes: Callable[[float], dict[str, Any]], told: str | None
 ) -> None:
     intake = Intake(store.accept, fleet, time.time, oldest=lambda now: now - 86_400)
     with pytest.raises(InputError) as refusal:
-        await intake.push(encoded(**changes), address="192.0.2.1")
+        await intake.push(encoded(**changes(time.time())), address="192.0.2.1")
     assert fleet.turned_away == ([("web-1", told, "192.0.2.1")] if told else [])
     assert refusal.value.about == ("b-1", 1)
     assert store.frames == []

@@ -54,6 +54,8 @@ def test_a_machine_without_apt_gets_one_clear_line(checkout: Path, tmp_path: Pat
         "nginx cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
         "node_exporter cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
         "Prometheus cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
+        "VictoriaMetrics cannot be fetched for tests and benches: this machine has no apt-get"
+        " dpkg-deb\n"
     )
     assert not (checkout / ".cache").exists()
 
@@ -75,6 +77,8 @@ def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
             f"node_exporter could not be fetched for tests: {log} says why",
             "fetching prometheus",
             f"Prometheus could not be fetched for tests and benches: {log} says why",
+            "fetching victoria-metrics",
+            f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
         ],
     )
     assert "no such package" in log.read_text()
@@ -117,7 +121,7 @@ def test_of_what_benches_want_each_that_is_missing_is_one_line(
             f"node_exporter could not be fetched for tests: {log} says why",
             "fetching prometheus",
             "fetching victoria-metrics",
-            f"VictoriaMetrics could not be fetched for benches: {log} says why",
+            f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
             "fetching collectd-core",
             f"collectd could not be fetched for benches: {log} says why",
             "fetching netdata-core",
