@@ -54,6 +54,9 @@ class Proxy:
         finally:
             server.close()
             self.cut()
+            # Whatever has been closed is let go of before the loop ends.
+            await asyncio.gather(*self._relays, return_exceptions=True)
+            await asyncio.sleep(0)
 
     @property
     def streams(self) -> int:
@@ -69,6 +72,7 @@ class Proxy:
         relay = asyncio.create_task(self._relay(reader, writer))
         self._relays.add(relay)
         relay.add_done_callback(self._relays.discard)
+        relay.add_done_callback(lambda _: writer.close())
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
