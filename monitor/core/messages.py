@@ -21,6 +21,7 @@ Identity = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 AlertWord = Literal["inactive", "pending", "firing", "resolved"]
+Severity = Literal["info", "warning", "critical"]
 ApprovalWord = Literal["pending", "approved", "denied", "expired", "used"]
 NoticeKind = Literal[
     "silence", "ack", "maintenance", "delivery", "reload", "audit", "server", "leader"
@@ -41,7 +42,13 @@ class HostUpdate(Message, frozen=True, kw_only=True):
 
 
 class Alert(Message, frozen=True, kw_only=True):
-    """An alert changed its state; `value` is what decided, `since` unix seconds."""
+    """An alert changed its state; `value` is what decided, `since` unix seconds.
+
+    `since` is when it entered its state.  What follows `evidence` says all that pages and messages
+    need beside: `summary` is one sentence, `limit` what it was held against, in words; `labels` are
+    the host's and the rule's at that moment, by which it is routed; `peak` is the worst value so
+    far; `began` is when the condition was first seen to hold, and `fired` when it fired.
+    """
 
     alert: Identity
     rule: Word
@@ -49,10 +56,31 @@ class Alert(Message, frozen=True, kw_only=True):
     attributes: dict[str, str]
     state: AlertWord
     was: AlertWord | None
-    severity: Literal["info", "warning", "critical"]
+    severity: Severity
     value: float | None
     since: float
     evidence: dict[str, Any] | None = None
+    summary: str = ""
+    limit: str = ""
+    unit: str = ""
+    """The style of the catalog in which values are shown."""
+    metric: str = ""
+    """The KEY whose value is told."""
+    labels: dict[str, str] = {}
+    runbook_url: str = ""
+    peak: float | None = None
+    began: float | None = None
+    fired: float | None = None
+    reason: str = ""
+    """Why it ended, or is told of again, where that is not its value: ``flapping``, ``retired``."""
+    notify: Literal["always", "firing", "never"] = "always"
+    """Whether its firing, and whether its end, is told to anybody."""
+    is_flapping: bool = False
+    is_drill: bool = False
+    is_late: bool = False
+    """Whether it was over before it was known: it was reported late, and nobody is told."""
+    held_by: list[str] = []
+    """Rules that hold it back while they fire for the same host and attributes."""
 
 
 class Approval(Message, frozen=True, kw_only=True):
