@@ -52,6 +52,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """A mark: `read` makes the value of what was written, or raises `ValueError` saying why not.
+
+    For fields that are no plain value of TOML, such as selectors.
+    """
+
+    read: Callable[[object], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A mark: the key as files write it, where that is no name in Python, such as ``10s``."""
 

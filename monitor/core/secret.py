@@ -13,6 +13,15 @@ MASK = "***"
 """What is shown instead."""
 
 
+class Inline:
+    """A mark: this secret may stand in the configuration itself, and is masked all the same."""
+
+    __slots__ = ()
+
+
+INLINE = Inline()
+
+
 @final
 class Secret:
     """A text that only `reveal` gives.
