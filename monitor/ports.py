@@ -194,12 +194,13 @@ class EventLog(Protocol):
         """
 
     async def read(
-        self, after: int, topics: frozenset[str] | None, limit: int
+        self, after: int, of: frozenset[str] | RetentionClass | None, limit: int
     ) -> tuple[list[Event], int, int]:
-        """Events after a position on any of `topics` (all, where none is given), ascending.
+        """Events after a position, ascending: on any of these topics, of a class, or all.
 
-        Returns them with the position searched up to and the floor of these topics.  Raises
-        `Gap` where `after` is below that floor or beyond the last position.
+        Returns them with the position searched up to and the floor of what was asked for.
+        Raises `Gap` where `after` is below that floor or beyond the last position.  A class
+        has its own floor alone: what of it was erased with a topic is not missed.
         """
 
     async def last(self, scope: str | None = None) -> int:

@@ -93,21 +93,17 @@ def append(
 def read(
     connection: apsw.Connection,
     after: int,
-    topics: frozenset[str] | None,
+    of: frozenset[str] | RetentionClass | None,
     limit: int,
     complain: Complain,
 ) -> tuple[list[Event], int, int]:
     """A page: see `monitor.ports.EventLog.read`.  In a damaged event's place is a notice."""
-    floor = _floor(connection, topics)
+    floor = _floor(connection, of)
     last = searched = last_position(connection)
     if not floor <= after <= last:
         raise Gap(floor)
     most = page_size(limit)
-    rows = (
-        _all_rows(connection, after, most)
-        if topics is None
-        else _rows_on(connection, after, topics, most)
-    )
+    rows = _rows(connection, after, of, most)
     found: list[Event] = []
     damaged: dict[int, Row] = {}
     weight = 0
@@ -130,11 +126,20 @@ def read(
     return found, searched, floor
 
 
-def _all_rows(connection: apsw.Connection, after: int, most: int) -> Iterable[Row]:
-    return connection.execute(
-        SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?",
-        (after, most + 1),
-    )
+def _rows(
+    connection: apsw.Connection,
+    after: int,
+    of: frozenset[str] | RetentionClass | None,
+    most: int,
+) -> Iterable[Row]:
+    """The first events that were asked for and one more."""
+    if of is None:
+        statement = SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return connection.execute(statement, (after, most + 1))
+    if isinstance(of, RetentionClass):
+        statement = SELECT + "WHERE class = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+        return connection.execute(statement, (of.value, after, most + 1))
+    return _rows_on(connection, after, of, most)
 
 
 def _rows_on(
@@ -183,17 +188,19 @@ def _class_floors(connection: apsw.Connection) -> dict[RetentionClass, int]:
     return {class_: floor for class_, floor in found.items() if class_ is not None}
 
 
-def _floor(connection: apsw.Connection, topics: frozenset[str] | None) -> int:
+def _floor(connection: apsw.Connection, of: frozenset[str] | RetentionClass | None) -> int:
     classes = _class_floors(connection)
-    if topics is None:
+    if isinstance(of, RetentionClass):
+        return classes[of]
+    if of is None:
         highest = connection.execute("SELECT max(floor) FROM erased").get
         return floors.floor_of(None, classes, {"": highest or 0})
     erased: dict[str, int] = {}
-    for topic in topics:
+    for topic in of:
         floor = connection.execute("SELECT floor FROM erased WHERE topic = ?", (topic,)).get
         if floor is not None:
             erased[topic] = floor
-    return floors.floor_of(topics, classes, erased)
+    return floors.floor_of(of, classes, erased)
 
 
 def trim(

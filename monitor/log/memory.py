@@ -35,6 +35,15 @@ class _Kept:
 _sequence = attrgetter("sequence")
 
 
+def _is_of(record: Record, of: frozenset[str] | RetentionClass | None) -> bool:
+    """Whether it was asked for."""
+    if of is None:
+        return True
+    if isinstance(of, RetentionClass):
+        return record.class_ is of
+    return not of.isdisjoint(record.topics)
+
+
 class MemoryLog:
     """A `monitor.ports.EventLog` for one process and one event loop."""
 
@@ -86,17 +95,20 @@ class MemoryLog:
             del self._events[:too_many]
 
     async def read(
-        self, after: int, topics: frozenset[str] | None, limit: int
+        self, after: int, of: frozenset[str] | RetentionClass | None, limit: int
     ) -> tuple[list[Event], int, int]:
         """Events after a position: see `monitor.ports.EventLog`."""
-        topic_texts(topics)
-        floor = floors.floor_of(topics, self._class_floors, self._erased)
+        if isinstance(of, RetentionClass):
+            floor = self._class_floors[of]
+        else:
+            topic_texts(of)
+            floor = floors.floor_of(of, self._class_floors, self._erased)
         if not floor <= after <= self._last:
             raise Gap(floor)
         found: list[Event] = []
         most, weight = page_size(limit), 0
         for kept in self._after(after):
-            if topics is None or not topics.isdisjoint(kept.record.topics):
+            if _is_of(kept.record, of):
                 weight += len(kept.record.document)
                 if len(found) == most or (found and weight > MOST_PAGE_BYTES):
                     return found, kept.sequence - 1, floor

@@ -71,14 +71,13 @@ class SqliteLog:
         return done.last
 
     async def read(
-        self, after: int, topics: frozenset[str] | None, limit: int
+        self, after: int, of: frozenset[str] | RetentionClass | None, limit: int
     ) -> tuple[list[Event], int, int]:
         """Events after a position: see `monitor.ports.EventLog`."""
-        topic_texts(topics)
+        if not isinstance(of, RetentionClass):
+            topic_texts(of)
         return await self._file.read(
-            lambda connection: event_table.read(
-                connection, after, topics, limit, self._file.complain
-            )
+            lambda connection: event_table.read(connection, after, of, limit, self._file.complain)
         )
 
     async def last(self, scope: str | None = None) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from operator import attrgetter
 from urllib.parse import urlencode
 
 from quart import Response, request
@@ -15,6 +17,7 @@ from quart import Response, request
 from monitor.core.access import Policy, Right, View, clearance
 from monitor.core.events import parse_position, position_text
 from monitor.errors import InputError
+from monitor.model import Event, RetentionClass
 from monitor.ports import EventLog, Gap
 from monitor.web.eventsview import KINDS, EventRow, EventsPage, event_row, events_text
 from monitor.web.pages import Around, wants_text
@@ -33,10 +36,23 @@ STRETCH = 500
 MOST_POSITIONS = 4_000
 """Positions that a request goes back; it takes tens of milliseconds."""
 
-MOST_READS = 40
-"""Reads of a request: large events come few at a time."""
+MOST_READS = 80
+"""Reads of a request: two a stretch and class, as a rule; large events come few at a time."""
+
+FIRST_READ = 50
+"""Events that are read first of a class in a stretch, of which most have few there."""
 
 LONGEST_SEARCH = 100
+
+_CLASSES = {
+    "host": RetentionClass.HOSTS,
+    "console": RetentionClass.TERMINAL,
+    **dict.fromkeys(
+        ("alert", "investigation", "silence", "ack", "maintenance", "delivery"),
+        RetentionClass.ALERTS,
+    ),
+}
+"""What kinds are of; all others are of the class audit (`monitor.model.retention_class`)."""
 
 SHOWN_KINDS = ("all", "host", "alert", "server", "audit")
 """Kinds that have a link of their own."""
@@ -109,37 +125,66 @@ async def _read_back(
 ) -> tuple[list[EventRow], int, bool]:
     """Rows newest first, where the next page begins (0: nowhere), and whether enough was looked at.
 
-    What may not be seen is left out before anything else is asked of it.
+    Each class is read by itself, as far back as it goes: what was let go of one, since it is kept
+    for less long, does not end the others.  What may not be seen is left out before anything else
+    is asked of it.
     """
+
+    def wanted(event: Event) -> EventRow | None:
+        if not view.admits(clearance(event.type, event.data)):
+            return None
+        row = event_row(event)
+        return row if kind in {"all", row.kind} and (not search or row.has(search)) else None
+
     rows: list[EventRow] = []
+    left = classes(kind)
     end, stop, reads = before, max(1, before - MOST_POSITIONS), 0
-    while end > stop and len(rows) < MOST_ROWS and reads < MOST_READS:
-        start = max(stop, end - STRETCH)
-        wanted = MOST_ROWS - len(rows)
-        found: deque[EventRow] = deque(maxlen=wanted)
-        is_full, after, is_last = False, start - 1, False
-        while after < end - 1:
-            reads += 1
-            try:
-                events, searched, _ = await log.read(after, None, end - 1 - after)
-            except Gap as gap:
-                if gap.floor >= end - 1:
-                    return [*rows, *reversed(found)], 0, False
-                after = start = max(after, gap.floor)
-                is_last = True
-                continue
-            for event in events:
-                if event.sequence >= end or not view.admits(clearance(event.type, event.data)):
-                    continue
-                row = event_row(event)
-                if kind in {"all", row.kind} and (not search or row.has(search)):
-                    is_full = is_full or len(found) == wanted
-                    found.append(row)
-            after = max(searched, after + 1)
-        rows += reversed(found)
-        if is_full or len(rows) == MOST_ROWS:
+    while end > stop and left and len(rows) < MOST_ROWS and reads < MOST_READS:
+        start, missing = max(stop, end - STRETCH), MOST_ROWS - len(rows)
+        found: list[EventRow] = []
+        for class_ in tuple(left):
+            # One more than are missing: that tells whether there are older ones.
+            newest = deque[EventRow](maxlen=missing + 1)
+            made, is_at_its_end = await _read_class(log, class_, start, end, wanted, newest)
+            reads += made
+            found += newest
+            if is_at_its_end:
+                left.remove(class_)
+        found.sort(key=attrgetter("sequence"), reverse=True)
+        rows += found[:missing]
+        if len(rows) == MOST_ROWS:
             return rows, rows[-1].sequence if rows[-1].sequence > 1 else 0, False
         end = start
-        if is_last:
-            return rows, 0, False
-    return rows, end if end > 1 else 0, end > 1
+    is_cut = end > 1 and bool(left)
+    return rows, end if is_cut else 0, is_cut
+
+
+def classes(kind: str) -> set[RetentionClass]:
+    """The classes that events of this kind are of."""
+    if kind == "all":
+        return set(RetentionClass)
+    return {_CLASSES.get(kind, RetentionClass.AUDIT)}
+
+
+async def _read_class(
+    log: EventLog,
+    class_: RetentionClass,
+    start: int,
+    end: int,
+    wanted: Callable[[Event], EventRow | None],
+    newest: deque[EventRow],
+) -> tuple[int, bool]:
+    """Put a class's rows of a stretch into `newest`: how many reads, and whether none are older."""
+    after, reads, limit, is_at_its_end = start - 1, 0, FIRST_READ, False
+    while after < end - 1:
+        reads += 1
+        try:
+            events, searched, _ = await log.read(after, class_, limit)
+        except Gap as gap:
+            after, is_at_its_end = max(after + 1, gap.floor), True
+            continue
+        for event in events:
+            if event.sequence < end and (row := wanted(event)):
+                newest.append(row)
+        after, limit = max(searched, after + 1), STRETCH
+    return reads, is_at_its_end

@@ -300,6 +300,30 @@ async def test_trimming_a_class_raises_the_floor_of_the_topics_it_can_stand_on(
     assert str(class_) not in names((await log.read(0, left, 10))[0])
 
 
+async def test_a_class_is_read_by_itself_and_as_far_back_as_its_own_floor(log: EventLog) -> None:
+    for number in range(3):
+        await log.append([of(each, f"{each} {number}", at=number) for each in RetentionClass])
+    kept, trimmed = RetentionClass.AUDIT, RetentionClass.HOSTS
+    first = list(RetentionClass).index(kept) + 1
+    assert await log.trim(trimmed, before=2.0) == 2
+    assert await log.erase("terminal:t") == 3
+    with pytest.raises(Gap):
+        await log.read(0, None, 10)
+    events, searched, floor = await log.read(0, kept, 10)
+    assert names(events) == ["audit 0", "audit 1", "audit 2"]
+    assert [found.sequence for found in events] == [first, first + 4, first + 8]
+    assert (searched, floor) == (12, 0)
+    events, searched, _ = await log.read(first, kept, 1)
+    assert (names(events), searched) == (["audit 1"], first + 7)
+    with pytest.raises(Gap) as caught:
+        await log.read(0, trimmed, 10)
+    assert caught.value.floor == list(RetentionClass).index(trimmed) + 5
+    assert names((await log.read(caught.value.floor, trimmed, 10))[0]) == ["hosts 2"]
+    assert (await log.read(0, RetentionClass.TERMINAL, 10))[0] == []
+    with pytest.raises(Gap):
+        await log.read(13, kept, 10)
+
+
 async def test_a_position_below_the_floor_is_a_gap_also_in_mid_replay(log: EventLog) -> None:
     await log.append([of(RetentionClass.HOSTS, str(number), at=number) for number in range(10)])
     events, searched, floor = await log.read(0, frozenset({"fleet"}), 3)

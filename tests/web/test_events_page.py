@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from monitor.core import messages
 from monitor.core.access import Role
-from monitor.model import HostStatus, RetentionClass
-from monitor.web import eventspage
+from monitor.model import Event, EventType, HostStatus, RetentionClass, retention_class
+from monitor.web import eventspage, eventsview
 from tests.web.house import PeopledRig
 
 
@@ -159,6 +159,41 @@ async def test_what_was_let_go_of_is_not_missed(rig: PeopledRig) -> None:
         assert 'rel="next"' not in answer.text
         gone = await vic.get(f"/events?before={rig.log.epoch}-20")
         assert whats(gone) == []
+
+
+async def test_what_is_kept_for_longer_is_shown_beside_what_was_let_go_of(
+    rig: PeopledRig,
+) -> None:
+    """It must be that who did what is found also where it is older than the oldest host event."""
+    await log(rig, notice("first"), *(update(f"web-{n}") for n in range(700)), notice("second"))
+    await log(rig, *(update(f"db-{n}") for n in range(2)))
+    await rig.log.trim(RetentionClass.HOSTS, 0.0, max_bytes=900)  # the last two stay
+    await rig.log.erase("host:db-0")
+    async with rig.as_person("ann") as ann:
+        answer = await ann.get("/events")
+        assert whats(answer)[1:4] == ["db-1 is down", "second", "first"]
+        assert whats(answer)[4:] == [
+            f"root: account.create {name}" for name in ("wes", "vic", "ann")
+        ]
+        assert 'rel="next"' not in answer.text
+        audit = whats(await ann.get("/events?kind=audit"))
+        assert audit == [whats(answer)[0], *whats(answer)[4:]]
+        assert whats(await ann.get("/events?kind=host")) == ["db-1 is down"]
+
+
+def test_every_kind_is_read_where_it_is_kept() -> None:
+    """It must be that no kind is looked for in another class than its events are of."""
+    types = {
+        "host": EventType.HOST_UPDATE,
+        "alert": EventType.ALERT,
+        "approval": EventType.APPROVAL,
+        "investigation": EventType.AI_THINKING,
+        "console": EventType.TERMINAL_THOUGHT,
+    }
+    for kind in eventsview.KINDS[1:]:
+        made = Event(types.get(kind, EventType.NOTICE), (), {"kind": kind}, 1.0, "e")
+        assert eventsview.event_row(made).kind == kind
+        assert eventspage.classes(kind) == {retention_class(made)}
 
 
 async def test_a_terminal_gets_text(rig: PeopledRig) -> None:
