@@ -30,6 +30,7 @@ from monitor.access.records import Token
 from monitor.commands.tables import show
 from monitor.core.access import TokenKind
 from monitor.log.sqlite import open_log
+from monitor.model import RetentionClass
 from tests import serving
 from tests.access.house import CHEAP, PASSWORD
 
@@ -424,14 +425,36 @@ def test_what_is_written_is_its_owners_and_in_the_trail() -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     assert not (Path("data") / "lock").exists()
 
-    async def last() -> object:
+    assert trail()[-1] == f"{ME} from command line: account.create ann: done"
+
+
+def trail() -> list[object]:
+    """What the audit trail says, oldest first."""
+
+    async def read() -> list[object]:
         log, registry = await open_log(Path("data"))
-        events, _, _ = await log.read(0, None, 10)
+        events, _, _ = await log.read(0, RetentionClass.AUDIT, 10)
         await log.close()
         await registry.close()
-        return events[-1].data["text"]
+        return [event.data["text"] for event in events]
 
-    assert asyncio.run(last()) == f"{ME} from command line: account.create ann: done"
+    return asyncio.run(read())
+
+
+def test_a_new_authority_is_in_the_trail() -> None:
+    """It must be that who replaced what agents trust is found later, or said to be unwritten."""
+    done("tls", "init")
+    assert not (Path("data") / "log.db").exists()
+    user("ann")
+    forced = done("tls", "init", "--force")
+    (found,) = re.findall(r"ca\.pem, (sha256:\w{64})", forced.stdout)
+    assert trail()[1:] == [f"{ME} from command line: tls.authority {found}: done"]
+    done("tls", "init")
+    assert len(trail()) == 2
+    (Path("data") / "log.db").write_text("this is no database at all" * 99)
+    unwritten = done("tls", "init", "--force")
+    assert "not written to the audit trail: " in unwritten.stderr
+    assert found not in unwritten.stdout
 
 
 def test_what_is_no_directory_is_said() -> None:

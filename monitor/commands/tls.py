@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from monitor.commands.places import data_dir, loaded, with_places
+from monitor.errors import MonitorError
+
+if TYPE_CHECKING:
+    from monitor.access.audit import Actor
+    from monitor.ports import EventLog, Registry
 
 
 @click.group()
@@ -39,5 +45,24 @@ def init(path: Path | None, data: str | None, force: bool) -> None:
     click.echo(f"certificate authority: {found.authority}, {found.authority_fingerprint}")
     click.echo(f"certificate: {found.server}, {found.fingerprint}, until {ends}")
     click.echo(f"names: {', '.join(sorted(found.names))}")
+    if force:
+        _record(folder, found.authority_fingerprint)
     if config.tls == "off" or config.tls_cert is not None:
         click.echo("the server does not use it: see [server] tls and tls_cert", err=True)
+
+
+def _record(folder: Path, fingerprint: str) -> None:
+    """Leave in the audit trail that whom agents trust was replaced.
+
+    It has been: where the log cannot be written, that is said and nothing else.
+    """
+    from monitor.access.audit import Audit  # noqa: PLC0415 - as above
+    from monitor.commands.entry import inside_files  # noqa: PLC0415 - as above
+
+    async def work(log: EventLog, _: Registry, actor: Actor) -> None:
+        await Audit(log, time.time).record(actor, "tls.authority", fingerprint)
+
+    try:
+        inside_files(folder, work)
+    except MonitorError as error:
+        click.echo(f"not written to the audit trail: {error.detail}", err=True)
