@@ -202,6 +202,8 @@ def test_history_of_every_second_is_as_good_as_having_been_there(reduce: Reduce)
     lived, filled = Window(600, reduce, 1), Window(600, reduce, 1)
     for second in range(610):
         lived.push(second, values[second : second + 1])
+    for window in (lived, filled):
+        window.push(610, np.array([3.0]))
     filled.fill(0, at, values, values, values)
     now = 620.0
     assert filled.push(now, np.array([3.0]))[0] == pytest.approx(
