@@ -2,7 +2,8 @@
 # Fetches the servers of Debian that tests and benches lean on, and unpacks each below
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
-#   servers.sh          nginx with nchan, node_exporter, Prometheus, VictoriaMetrics
+#   servers.sh          nginx with nchan, node_exporter, Prometheus, VictoriaMetrics, and the
+#                       other proxies of docs/security.md: Apache httpd, Caddy, HAProxy
 #   servers.sh bench    also what only benches compare with: collectd, netdata
 #
 # What stands there is kept while the list below is what it was made from.  Of what cannot be
@@ -104,6 +105,13 @@ server Prometheus "$cache/prometheus" "tests and benches" "usr/bin/prometheus us
     prometheus
 server VictoriaMetrics "$cache/victoria-metrics" "tests and benches" usr/bin/victoria-metrics \
     victoria-metrics
+modules=usr/lib/apache2/modules
+server Apache "$cache/apache" tests \
+    "usr/sbin/apache2 $modules/mod_ssl.so $modules/mod_proxy_http.so $modules/mod_headers.so" \
+    "apache2-bin libapr1 libaprutil1 liblua5.3-0"
+server Caddy "$cache/caddy" tests usr/bin/caddy caddy
+server HAProxy "$cache/haproxy" tests usr/sbin/haproxy \
+    "haproxy libopentracing-c-wrapper0 libopentracing1 liblua5.3-0"
 [ "${1:-}" = bench ] || exit 0
 server collectd "$cache/collectd" benches "usr/sbin/collectd usr/lib/collectd/disk.so" collectd-core
 server netdata "$cache/netdata" benches \

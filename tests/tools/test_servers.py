@@ -35,6 +35,20 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
+def proxies_failed(log: Path) -> list[str]:
+    """What is said of the proxies besides nginx where none can be fetched."""
+    packages = {
+        "Apache": "apache2-bin libapr1 libaprutil1 liblua5.3-0",
+        "Caddy": "caddy",
+        "HAProxy": "haproxy libopentracing-c-wrapper0 libopentracing1 liblua5.3-0",
+    }
+    lines = []
+    for name, wanted in packages.items():
+        failed = f"{name} could not be fetched for tests: {log} says why"
+        lines += [f"fetching {wanted}", failed]
+    return lines
+
+
 @pytest.fixture
 def fetched() -> None:
     """The nginx of this checkout."""
@@ -56,6 +70,9 @@ def test_a_machine_without_apt_gets_one_clear_line(checkout: Path, tmp_path: Pat
         "Prometheus cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
         "VictoriaMetrics cannot be fetched for tests and benches: this machine has no apt-get"
         " dpkg-deb\n"
+        "Apache cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
+        "Caddy cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
+        "HAProxy cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
     )
     assert not (checkout / ".cache").exists()
 
@@ -79,6 +96,7 @@ def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
             f"Prometheus could not be fetched for tests and benches: {log} says why",
             "fetching victoria-metrics",
             f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
+            *proxies_failed(log),
         ],
     )
     assert "no such package" in log.read_text()
@@ -122,6 +140,7 @@ def test_of_what_benches_want_each_that_is_missing_is_one_line(
             "fetching prometheus",
             "fetching victoria-metrics",
             f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
+            *proxies_failed(log),
             "fetching collectd-core",
             f"collectd could not be fetched for benches: {log} says why",
             "fetching netdata-core",
