@@ -45,13 +45,15 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 class Term:
     """One condition: a label's value is among some, or (`negated`) among none of them.
 
-    `values` are taken literally, `globs` are the patterns among what was written.
+    `values` are taken literally, `globs` are the patterns among what was written, which is what
+    stands in `patterns`.
     """
 
     name: str
     negated: bool
     values: frozenset[str]
     globs: tuple[re.Pattern[str], ...]
+    patterns: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether it holds for these labels."""
@@ -248,4 +250,4 @@ def _term(name: str, negated: bool, written: list[str]) -> Term:
             globs[value] = glob(value)
         else:
             literal.add(_ESCAPED.sub(r"\1", value))
-    return Term(name, negated, frozenset(literal), tuple(globs.values()))
+    return Term(name, negated, frozenset(literal), tuple(globs.values()), tuple(globs))
