@@ -21,6 +21,7 @@ MOST_PROCESSORS = 1024
 
 _IDLE = STATES.index("idle")
 _IOWAIT = STATES.index("iowait")
+_NICE = STATES.index("nice")
 _NAN = float("nan")
 _NO_TIME = [0.0] * len(STATES)
 
@@ -68,6 +69,7 @@ class Cpu:
         values.append(_busy(host))
         values += [_busy(_grown(self._before.get(name), times[name])) for name in shown]
         values += _shares(host)
+        values.append(_ordinary(host))
         values.append(float(online))
         values += found.values()
         self._before = times
@@ -130,6 +132,13 @@ def _busy(grown: list[float]) -> float:
     return (total - grown[_IDLE] - grown[_IOWAIT]) / total if total > 0 else _NAN
 
 
+def _ordinary(grown: list[float]) -> float:
+    """The share that was busy with what was not told to stand back; NaN where no time passed."""
+    total = sum(grown)
+    idle = grown[_IDLE] + grown[_IOWAIT] + grown[_NICE]
+    return (total - idle) / total if total > 0 else _NAN
+
+
 def _shares(grown: list[float]) -> list[float]:
     """Each state's share; NaN where no time passed."""
     total = sum(grown)
@@ -145,6 +154,7 @@ def _keys(processors: tuple[bytes, ...], totals: tuple[str, ...]) -> list[str]:
     keys.append(utilization)
     keys += [key(utilization, cpu=number) for number in numbers]
     keys += [key(utilization, state=state) for state in STATES]
+    keys.append("system.cpu.utilization.ordinary")
     keys.append("system.cpu.logical.count")
     keys += totals
     return keys

@@ -61,6 +61,7 @@ class _Entry:
     space_keys: tuple[str, ...] = field(init=False)
     inode_keys: tuple[str, ...] = field(init=False)
     readonly_key: str = field(init=False)
+    flipped_key: str = field(init=False)
     row: Row = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,7 @@ class _Entry:
             key("system.filesystem.inodes.utilization", mountpoint=point),
         )
         self.readonly_key = key("system.filesystem.readonly", mountpoint=point)
+        self.flipped_key = key("system.filesystem.flipped", mountpoint=point)
         self.row = {
             "mountpoint": point,
             "device": label(self.mount.device),
@@ -156,6 +158,8 @@ class _Filesystems:
                 values.update(zip(entry.inode_keys, inodes(found), strict=True))
             read_only = read_only or bool(found.f_flag & os.ST_RDONLY)
         values[entry.readonly_key] = float(read_only)
+        if entry.mount.flipped is not None and not self._remote:
+            values[entry.flipped_key] = float(entry.mount.flipped)
 
 
 class Filesystem(_Filesystems):

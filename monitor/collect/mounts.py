@@ -41,6 +41,12 @@ _READ_ONLY = frozenset((b"ro", b"emergency_ro", b"shutdown"))
 """Options that say that nothing can be written; ext4 shows the last two after an error."""
 
 
+_TURNING = frozenset(
+    b"bcachefs btrfs exfat ext2 ext3 ext4 f2fs jfs msdos nilfs2 reiserfs vfat xfs".split()
+)
+"""Filesystems that are made read-only after an error; others may be so by themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One mount that has storage of its own.
@@ -56,6 +62,8 @@ class Mount:
     options: bytes
     read_only: bool
     remote: bool
+    flipped: bool | None = None
+    """Whether nothing is written although it is mounted to be written; none where nobody knows."""
 
     @property
     def may_be_image(self) -> bool:
@@ -115,8 +123,21 @@ def _line(text: bytes) -> _Line:
         options=options,
         read_only=not _READ_ONLY.isdisjoint(words),
         remote=_is_remote(type_),
+        flipped=_flipped(type_, options, super_options),
     )
     return _Line(identity, parent, path, mount)
+
+
+def _flipped(type_: bytes, options: bytes, super_options: bytes) -> bool | None:
+    """Whether the kernel writes no longer, while the mount's own options let it.
+
+    Whoever mounts or remounts read-only sets both; an error sets the filesystem's own alone.
+    """
+    if type_ not in _TURNING:
+        return None
+    own = super_options.split(b",")
+    failed = b"emergency_ro" in own or b"shutdown" in own
+    return failed or (b"ro" in own and b"ro" not in options.split(b","))
 
 
 def _unescape(text: bytes) -> bytes:

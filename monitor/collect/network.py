@@ -23,6 +23,12 @@ MOST_INTERFACES = 64
 LINK_SECONDS = 10.0
 """How often speed and state are read."""
 
+SHARE_SECONDS = 60.0
+"""The time of which the shares of bad packets are."""
+
+FEWEST_PACKETS = 1000.0
+"""Of fewer packets no share is made: it is 0, for one bad packet of ten says little."""
+
 _COLUMNS = 16
 _HEAD_LINES = 2
 _BITS_PER_BYTE = 8
@@ -158,9 +164,14 @@ class _Interface:
     speed: float = _NAN
     has_speed: bool = False
     before: tuple[float, float] | None = None
+    marked: list[float] | None = None
+    """The columns of which the present shares are made when their time is over."""
+    marked_seconds: float = 0.0
+    bad_shares: tuple[float, float] = (_NAN, _NAN)
     keys: tuple[str, ...] = field(init=False)
     up_key: str = field(init=False)
     speed_keys: tuple[str, str] = field(init=False)
+    bad_keys: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = tuple(
@@ -171,6 +182,10 @@ class _Interface:
         self.speed_keys = (
             key("system.network.speed", interface=self.name),
             key("system.network.utilization", interface=self.name),
+        )
+        self.bad_keys = (
+            key("system.network.errors.ratio", interface=self.name),
+            key("system.network.dropped.ratio", interface=self.name),
         )
 
     def add(self, values: dict[str, float], columns: list[float], elapsed: float) -> None:
@@ -187,6 +202,23 @@ class _Interface:
             values[self.speed_keys[0]] = self.speed
             values[self.speed_keys[1]] = self._utilization(carried, elapsed)
         self.before = carried
+        self._note_bad(columns, elapsed)
+        values[self.bad_keys[0]], values[self.bad_keys[1]] = self.bad_shares
+
+    def _note_bad(self, columns: list[float], elapsed: float) -> None:
+        """Once the time is over, tell what share of it was in error and dropped."""
+        if self.marked is None:
+            self.marked, self.marked_seconds = columns, 0.0
+            return
+        self.marked_seconds += elapsed
+        if self.marked_seconds < SHARE_SECONDS:
+            return
+        grown = [late - early for early, late in zip(self.marked, columns, strict=True)]
+        self.bad_shares = (
+            max(_bad_share(grown[2], grown[1]), _bad_share(grown[10], grown[9])),
+            max(_bad_share(grown[3], grown[1]), _bad_share(grown[11], grown[9])),
+        )
+        self.marked, self.marked_seconds = columns, 0.0
 
     def _utilization(self, carried: tuple[float, float], elapsed: float) -> float:
         if self.before is None or elapsed <= 0:
@@ -196,3 +228,9 @@ class _Interface:
             return _NAN
         # Without a speed now the share is NaN, and min() keeps a NaN that stands first.
         return min(max(received, transmitted) * _BITS_PER_BYTE / elapsed / self.speed, 1.0)
+
+
+def _bad_share(bad: float, packets: float) -> float:
+    """What share of these packets was bad; 0 of few, or where a counter went back."""
+    whole = bad + packets
+    return bad / whole if bad > 0 and packets >= 0 and whole >= FEWEST_PACKETS else 0.0

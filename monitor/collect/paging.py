@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from monitor.collect.files import KeptFile, Root
+from monitor.collect.oom import Kills
+from monitor.collect.swapping import Churn
 from monitor.collect.tokens import by_name
 from monitor.model import Reading, key
 
@@ -20,6 +25,10 @@ _COUNTERS = (
 )
 _FAULTS = (b"pgmajfault ", b"pgfault ")
 _PREFIXES = (*_FAULTS, *(prefix for prefix, _, _ in _COUNTERS))
+_SWAPPED_IN = key("system.paging.operations", direction="in")
+_SWAPPED_OUT = key("system.paging.operations", direction="out")
+_KILLS = "system.memory.oom_kills"
+_KILLS_BY_KIND = (key(_KILLS, kind="system"), key(_KILLS, kind="group"))
 _MAJOR = key("system.paging.faults", kind="major")
 _MINOR = key("system.paging.faults", kind="minor")
 
@@ -31,9 +40,12 @@ class Paging:
     interval_seconds = 0.0
     budget_seconds = 0.05
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, clock: Callable[[], float] = time.monotonic) -> None:
         self.note = ""
         self._vmstat = KeptFile(root.proc("vmstat"))
+        self._churn = Churn(root)
+        self._kills = Kills(root)
+        self._clock = clock
 
     def collect(self, now: float) -> Reading:
         """Read /proc/vmstat.  Raises `ValueError` where it is not what the kernel writes."""
@@ -45,6 +57,13 @@ class Paging:
         for (_, scale, text), value in zip(_COUNTERS, counters, strict=True):
             if value is not None:
                 values[text] = value * scale
+        moment = self._clock()
+        swapped = values.get(_SWAPPED_IN, 0.0) + values.get(_SWAPPED_OUT, 0.0)
+        if (churn := self._churn.ratio(swapped, moment)) is not None:
+            values["system.paging.churn"] = churn
+        killed = values.get(_KILLS)
+        if killed is not None and (told := self._kills.tell(killed, moment)) is not None:
+            values.update(zip(_KILLS_BY_KIND, told, strict=True))
         return Reading(values)
 
     def close(self) -> None:

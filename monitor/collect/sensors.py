@@ -27,6 +27,12 @@ MOST_SUPPLIES = 32
 LISTING_SECONDS = 60.0
 """How often it is looked what sensors there are, and what their limits."""
 
+ASSUMED_CELSIUS = 85.0
+"""What is hot for a sensor that has no limit of its own."""
+
+LOWEST_LIMIT_CELSIUS = 30.0
+"""A limit below it is a driver's word for none."""
+
 _INPUT = re.compile(r"(temp|fan)(\d{1,4})_input\Z")
 _NAN = math.nan
 
@@ -41,6 +47,8 @@ class Sensor:
     lowest: float
     highest: float
     limits: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    """By KEY the limit of which the temperature is told as a share."""
 
     def value(self) -> float:
         """The present value; NaN where the sensor does not answer, or nonsense."""
@@ -85,8 +93,10 @@ class Sensors:
             raise Absent("this machine shows no temperatures, fans or batteries")
         values: dict[str, float] = {}
         for sensor in self._sensors:
-            values[sensor.key] = sensor.value()
+            value = values[sensor.key] = sensor.value()
             values.update(sensor.limits)
+            for text, limit in sensor.shares.items():
+                values[text] = value / limit
         for supply in self._supplies:
             values.update(zip(supply.keys, _battery(supply.directory), strict=True))
         return Reading(values)
@@ -144,7 +154,7 @@ class Sensors:
                 limit = read_int(f"{directory}/trip_point_{trip}_temp")
                 if kind and limit is not None:
                     _add_limit(found, "thermal", name, kind, limit)
-            yield found
+            yield _judged(found, "thermal", name)
 
     def _power_supplies(self) -> Iterator[Supply]:
         for entry in _names(self._power):
@@ -192,7 +202,7 @@ def _hwmon_sensor(directory: str, stem: str, device: str, sensor: str) -> Sensor
         limit = read_int(f"{directory}/{stem}_{name}")
         if limit is not None:
             _add_limit(found, device, sensor, kind, limit)
-    return found
+    return _judged(found, device, sensor)
 
 
 def _add_limit(found: Sensor, device: str, sensor: str, kind: str, raw: int) -> None:
@@ -200,6 +210,17 @@ def _add_limit(found: Sensor, device: str, sensor: str, kind: str, raw: int) -> 
     text = key("hw.temperature.limit", device=device, sensor=sensor, kind=kind)
     if 0 < raw < 200_000:
         found.limits.setdefault(text, raw / 1000)
+        if raw / 1000 >= LOWEST_LIMIT_CELSIUS:
+            share = key("hw.temperature.utilization", device=device, sensor=sensor, kind=kind)
+            found.shares.setdefault(share, raw / 1000)
+
+
+def _judged(found: Sensor, device: str, sensor: str) -> Sensor:
+    """The temperature with a limit that is assumed, where it has none of its own."""
+    if not found.shares:
+        share = key("hw.temperature.utilization", device=device, sensor=sensor, kind="assumed")
+        found.shares[share] = ASSUMED_CELSIUS
+    return found
 
 
 def _battery(directory: str) -> tuple[float, float, float]:

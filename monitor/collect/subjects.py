@@ -12,6 +12,7 @@ from monitor.collect.conntrack import Conntrack
 from monitor.collect.cpu import Cpu
 from monitor.collect.descriptors import Descriptors
 from monitor.collect.disk import Disk
+from monitor.collect.edac import Edac
 from monitor.collect.facts import Facts
 from monitor.collect.files import Root
 from monitor.collect.filesystem import Filesystem, RemoteFilesystem
@@ -56,6 +57,7 @@ COLLECTORS: tuple[tuple[str, Factory], ...] = (
     ("cgroups", Cgroups),
     ("sensors", Sensors),
     ("raid", Raid),
+    ("edac", Edac),
     ("uptime", Uptime),
     ("users", Users),
     ("clock", Clock),

@@ -84,6 +84,13 @@ METRICS: tuple[Metric, ...] = (
         "cpu",
         "state",
     ),
+    _gauge(
+        "system.cpu.utilization.ordinary",
+        "1",
+        _PERCENT,
+        "Share of processor time of the whole host that was busy with work of ordinary priority:"
+        " what was told to be nice is left out.",
+    ),
     _gauge("system.cpu.frequency", "Hz", Style.HERTZ, "Present clock frequency.", "cpu"),
     _gauge("system.cpu.logical.count", "{cpu}", _NUMBER, "Logical processors."),
     _gauge(
@@ -152,7 +159,21 @@ METRICS: tuple[Metric, ...] = (
         "Pages read again soon after they had been given up: memory is too small for the work.",
         "kind",
     ),
-    _counter("system.memory.oom_kills", "{process}", _RATE, "Processes killed for want of memory."),
+    _counter(
+        "system.memory.oom_kills",
+        "{process}",
+        _RATE,
+        "Processes killed for want of memory: all, or those where the whole host had none left"
+        " (system), or a control group reached its limit (group).",
+        "kind",
+    ),
+    _gauge(
+        "system.paging.churn",
+        "1",
+        _PERCENT,
+        "Share of memory that was swapped in and out within ten minutes; not where swap is itself"
+        " in memory.",
+    ),
     # Filesystems
     _gauge(
         "system.filesystem.usage",
@@ -175,6 +196,13 @@ METRICS: tuple[Metric, ...] = (
         "system.filesystem.inodes.utilization", "1", _PERCENT, "Share of inodes used.", "mountpoint"
     ),
     _gauge("system.filesystem.readonly", "1", _FLAG, "1 where a mount is read-only.", "mountpoint"),
+    _gauge(
+        "system.filesystem.flipped",
+        "1",
+        _FLAG,
+        "1 where the kernel no longer writes to what is mounted to be written, as after an error.",
+        "mountpoint",
+    ),
     # Disks
     _counter("system.disk.io", "By", _BYTES_RATE, "Bytes transferred.", "device", "direction"),
     _counter(
@@ -239,6 +267,22 @@ METRICS: tuple[Metric, ...] = (
         "1",
         _PERCENT,
         "Share of the link's speed in use, in the busier direction.",
+        "interface",
+    ),
+    _gauge(
+        "system.network.errors.ratio",
+        "1",
+        _PERCENT,
+        "Share of a minute's packets that were in error, in the worse direction; 0 where there"
+        " were fewer than a thousand.",
+        "interface",
+    ),
+    _gauge(
+        "system.network.dropped.ratio",
+        "1",
+        _PERCENT,
+        "Share of a minute's packets that were dropped, in the worse direction; 0 where there"
+        " were fewer than a thousand.",
         "interface",
     ),
     _gauge("system.network.up", "1", _FLAG, "1 where an interface is up.", "interface"),
@@ -322,6 +366,24 @@ METRICS: tuple[Metric, ...] = (
         "sensor",
         "kind",
     ),
+    _gauge(
+        "hw.temperature.utilization",
+        "1",
+        _PERCENT,
+        "Temperature as a share of the sensor's own limit, high or critical; of 85 °C (assumed)"
+        " where it has none.",
+        "device",
+        "sensor",
+        "kind",
+    ),
+    _counter(
+        "hw.memory.errors",
+        "{error}",
+        _RATE,
+        "Errors of memory modules: corrected, and uncorrectable.",
+        "device",
+        "kind",
+    ),
     _gauge("hw.fan.speed", "rpm", Style.RPM, "Speed of a fan.", "device", "sensor"),
     _gauge("hw.battery.charge", "1", _PERCENT, "Charge of a battery or UPS.", "device", "kind"),
     _gauge("hw.battery.discharging", "1", _FLAG, "1 while it discharges.", "device", "kind"),
@@ -353,6 +415,39 @@ METRICS: tuple[Metric, ...] = (
     _gauge("monitor.agent.frames.waiting", "{frame}", _NUMBER, "Frames not acknowledged yet."),
     _counter(
         "monitor.agent.frames.dropped", "{frame}", _RATE, "Frames let go of unsent.", "reason"
+    ),
+    # What only rules see: made by the server of what it knows, and not stored
+    _gauge("monitor.host.down", "1", _FLAG, "1 while a host is down."),
+    _gauge("monitor.host.silence", "s", Style.DURATION, "How long nothing came from a host."),
+    _gauge("monitor.host.clock.skew", "s", Style.SECONDS, "How far a host's clock is off ours."),
+    _gauge("monitor.host.boots", "{boot}", _NUMBER, "Times that a host booted within an hour."),
+    _gauge(
+        "monitor.host.unclean_boot",
+        "1",
+        _FLAG,
+        "1 for ten minutes after a host booted that had not been shut down.",
+    ),
+    _gauge(
+        "monitor.host.kernel_changed",
+        "1",
+        _FLAG,
+        "1 for ten minutes after a host was first seen with another kernel.",
+    ),
+    _gauge(
+        "monitor.fleet.down_ratio", "1", _PERCENT, "Share of hosts that went down within a minute."
+    ),
+    _gauge("monitor.channel.failing", "1", _FLAG, "1 while a channel does not deliver.", "channel"),
+    _gauge(
+        "monitor.config.reload_failed", "1", _FLAG, "1 while a changed configuration has faults."
+    ),
+    _gauge("monitor.data.free", "By", _BYTES, "Space left on the disk of the server's data."),
+    _gauge("monitor.data.utilization", "1", _PERCENT, "Share of that disk's space in use."),
+    _gauge("monitor.store.lag", "s", Style.SECONDS, "How late what arrives is stored."),
+    _gauge(
+        "monitor.stream.readers_dropped",
+        "{reader}",
+        _NUMBER,
+        "Readers of the stream let go within ten minutes because they were too slow.",
     ),
     _counter("process.cpu.time", "s", _PERCENT, "Processor time of this program.", "state"),
     _gauge("process.memory.usage", "By", _BYTES, "Resident memory of this program."),

@@ -41,6 +41,7 @@ def test_the_golden_file_gives_these_values_at_the_first_read(tmp_path: Path) ->
     assert math.isnan(values[key(UTILIZATION, state="iowait")])
     named = {name: value for name, value in values.items() if "{" not in name}
     named.pop(UTILIZATION)
+    assert math.isnan(named.pop(f"{UTILIZATION}.ordinary"))
     assert named == {
         "system.cpu.logical.count": 2.0,
         "system.cpu.interrupts": 987654.0,
@@ -50,7 +51,7 @@ def test_the_golden_file_gives_these_values_at_the_first_read(tmp_path: Path) ->
         "system.tasks.running": 3.0,
         "system.tasks.blocked": 2.0,
     }
-    assert len(values) == 2 * 8 + 1 + 2 + 8 + 7
+    assert len(values) == 2 * 8 + 1 + 2 + 8 + 1 + 7
 
 
 def test_shares_are_of_the_time_between_two_reads_without_guests_twice(tmp_path: Path) -> None:
@@ -113,11 +114,21 @@ def test_what_is_not_the_kernels_is_a_value_error(text: str, tmp_path: Path) -> 
         Cpu(plant(tmp_path, {"proc/stat": text})).collect(1.0)
 
 
+def test_nice_work_is_busy_and_not_ordinary(tmp_path: Path) -> None:
+    cpu = Cpu(plant(tmp_path, {"proc/stat": "cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\n"}))
+    cpu.collect(1.0)
+    line = "20 30 10 35 5 0 0 0\n"
+    plant(tmp_path, {"proc/stat": f"cpu {line}cpu0 {line}"})
+    values = cpu.collect(2.0).values
+    assert values[UTILIZATION] == pytest.approx(0.6)
+    assert values[f"{UTILIZATION}.ordinary"] == pytest.approx(0.3)
+
+
 def test_processors_beyond_the_bound_are_counted_and_noted(tmp_path: Path) -> None:
     lines = "".join(f"cpu{n} 1 1 1 1 1 1 1 1\n" for n in range(MOST_PROCESSORS + 5))
     cpu = Cpu(plant(tmp_path, {"proc/stat": "cpu 1 1 1 1 1 1 1 1\n" + lines}))
     values = cpu.collect(1.0).values
-    assert len(values) == MOST_PROCESSORS * 9 + 1 + 8 + 1
+    assert len(values) == MOST_PROCESSORS * 9 + 1 + 8 + 1 + 1
     assert values["system.cpu.logical.count"] == MOST_PROCESSORS + 5
     assert cpu.note == "5 processors have no series of their own"
 

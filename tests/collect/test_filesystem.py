@@ -75,6 +75,7 @@ def test_the_golden_tree_gives_these_values_and_rows(tmp_path: Path) -> None:
         key(f"{NAME}.inodes.usage", mountpoint="/", state="free"): 25.0,
         key(f"{NAME}.inodes.utilization", mountpoint="/"): 0.75,
         key(f"{NAME}.readonly", mountpoint="/"): 0.0,
+        key(f"{NAME}.flipped", mountpoint="/"): 0.0,
     }
     assert not any("inodes" in text for text in of(reading.values, "/pool"))
     assert reading.values[key(f"{NAME}.readonly", mountpoint="/old")] == 1.0
@@ -108,6 +109,7 @@ def test_one_that_fails_is_nan_alone_and_keeps_its_keys(tmp_path: Path) -> None:
     assert list(after) == list(before)
     failed = of(after, "/")
     assert failed.pop(key(f"{NAME}.readonly", mountpoint="/")) == 0.0
+    assert failed.pop(key(f"{NAME}.flipped", mountpoint="/")) == 0.0
     assert all(math.isnan(value) for value in failed.values())
     assert of(after, "/pool") == of(before, "/pool")
 
@@ -128,7 +130,9 @@ def test_a_flip_to_read_only_shows_by_either_sign(tmp_path: Path) -> None:
             )
         },
     )
-    assert filesystem.collect(3.0).values[readonly] == 1.0
+    values = filesystem.collect(3.0).values
+    assert values[readonly] == 1.0
+    assert values[key(f"{NAME}.flipped", mountpoint="/")] == 1.0
 
 
 def test_a_written_loop_device_that_flips_is_read_only_and_an_image_never_shows(
@@ -165,7 +169,7 @@ def test_hostile_mountpoints_make_sound_keys(tmp_path: Path) -> None:
     machine = Machine()
     reading = Filesystem(plant(tmp_path, {"proc/1/mountinfo": text}), machine).collect(1.0)
     assert_keys_hold(reading.values)
-    assert len(reading.values) == 5 * 9
+    assert len(reading.values) == 5 * 10
     assert all(len(str(cell)) <= 255 for row in reading.snapshots["filesystems"] for cell in row)
 
 
@@ -177,7 +181,7 @@ def test_those_beyond_the_bound_are_noted(tmp_path: Path) -> None:
     filesystem = Filesystem(plant(tmp_path, {"proc/1/mountinfo": text}), machine)
     reading = filesystem.collect(1.0)
     assert len(machine.asked) == MOST_MOUNTS
-    assert len(reading.values) == MOST_MOUNTS * 9
+    assert len(reading.values) == MOST_MOUNTS * 10
     assert filesystem.note == "9 filesystems are left out"
 
 

@@ -40,7 +40,9 @@ def test_the_golden_file_gives_these_mounts() -> None:
         (b"/srv/ssh", "fuse.sshfs", True, False),
         (b"/strange", "brandnewfs", False, False),
     ]
-    assert mounts[0] == Mount(b"/", "8:1", b"/dev/sda1", "ext4", b"rw,relatime", False, False)
+    assert mounts[0] == Mount(
+        b"/", "8:1", b"/dev/sda1", "ext4", b"rw,relatime", False, False, False
+    )
     assert mounts[1].device == b"/dev/mapper/vg-my disk"
     assert mounts[4].device == b"/dev/sdf1"
 
@@ -65,6 +67,26 @@ def test_read_only_loops_may_be_images_and_written_ones_are_not() -> None:
         b"/image": True,
         b"/disk": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("type_", "options", "own", "flipped"),
+    [
+        ("ext4", "rw,relatime", "rw", False),
+        ("ext4", "rw,relatime", "ro,errors=remount-ro", True),
+        ("ext4", "rw", "rw,emergency_ro", True),
+        ("ext4", "ro,relatime", "ro", False),  # somebody wanted it so
+        ("btrfs", "ro", "rw,subvol=/b", False),
+        ("hfsplus", "rw", "ro", None),  # it may be so of itself
+        ("udf", "rw", "ro", None),
+        ("zfs", "rw", "rw", None),
+    ],
+)
+def test_an_error_makes_read_only_what_was_mounted_to_be_written(
+    type_: str, options: str, own: str, flipped: bool | None
+) -> None:
+    (mount,) = parse(line("/x", type_, options=options, super=own).encode())
+    assert mount.flipped is flipped
 
 
 @pytest.mark.parametrize("type_", ["nfs", "cifs", "9p", "ceph", "fuse.sshfs", "virtiofs", "fuse"])

@@ -37,6 +37,8 @@ def test_the_golden_file_gives_these_values(tmp_path: Path) -> None:
     values = Network(golden(tmp_path), Clock()).collect(1.0).values
     assert interfaces(values) == ["lo", "eth0", "eth1", "wg0"]
     eth0 = {text: found for text, found in values.items() if 'interface="eth0"' in text}
+    for name in ("errors", "dropped"):
+        assert math.isnan(eth0.pop(key(f"system.network.{name}.ratio", interface="eth0")))
     assert math.isnan(eth0.pop(key("system.network.utilization", interface="eth0")))
     names = {
         "io": (123456789, 23456789),
@@ -114,9 +116,34 @@ def test_a_tunnel_that_is_down_is_not_up(tmp_path: Path) -> None:
     assert value(Network(root).collect(1.0).values, "up", "wg0") == 0.0
 
 
+def bad(packets: int, errors: int, dropped: int) -> str:
+    return f"eth0: 0 {packets} {errors} {dropped} 0 0 0 0 0 0 0 0 0 0 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("packets", "errors", "dropped", "shares"),
+    [(1960, 20, 40, (20 / 1980, 0.02)), (900, 50, 90, (0.0, 0.0)), (0, 0, 0, (0.0, 0.0))],
+)
+def test_shares_of_bad_packets_are_of_a_minute_with_many(
+    tmp_path: Path, packets: int, errors: int, dropped: int, shares: tuple[float, float]
+) -> None:
+    clock = Clock()
+    network = Network(plant(tmp_path, {DEV: HEAD + bad(10, 5, 5)}), clock)
+    network.collect(1.0)
+    plant(tmp_path, {DEV: HEAD + bad(10 + packets, 5 + errors, 5 + dropped)})
+    clock.now += 59.0
+    assert math.isnan(value(network.collect(60.0).values, "errors.ratio", "eth0"))
+    clock.now += 1.0
+    values = network.collect(61.0).values
+    found = (value(values, "errors.ratio", "eth0"), value(values, "dropped.ratio", "eth0"))
+    assert found == pytest.approx(shares)
+    clock.now += 60.0  # and the next minute begins anew
+    assert value(network.collect(121.0).values, "errors.ratio", "eth0") == 0.0
+
+
 def test_without_sys_there_are_counts_alone(tmp_path: Path) -> None:
     values = Network(plant(tmp_path, {DEV: HEAD + row("eth0", 1, 2)})).collect(1.0).values
-    assert len(values) == 8
+    assert len(values) == 8 + 2
 
 
 def test_too_many_are_noted_and_hardware_comes_first(tmp_path: Path) -> None:

@@ -38,7 +38,14 @@ def test_temperatures_come_with_their_labels_and_limits(tmp_path: Path) -> None:
         'hw.temperature{device="coretemp",sensor="Package id 0"}': 45.5,
         'hw.temperature.limit{device="coretemp",kind="high",sensor="Package id 0"}': 80.0,
         'hw.temperature.limit{device="coretemp",kind="critical",sensor="Package id 0"}': 100.0,
+        'hw.temperature.utilization{device="coretemp",kind="high",sensor="Package id 0"}': (
+            45.5 / 80
+        ),
+        'hw.temperature.utilization{device="coretemp",kind="critical",sensor="Package id 0"}': (
+            45.5 / 100
+        ),
         'hw.temperature{device="coretemp",sensor="temp2"}': 41.0,
+        'hw.temperature.utilization{device="coretemp",kind="assumed",sensor="temp2"}': 41 / 85,
     }
 
 
@@ -53,7 +60,8 @@ def test_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
             temp2_input="9000",
             temp2_label="Composite",
         )
-    assert list(Sensors(Root(tmp_path)).collect(0.0).values) == [
+    values = Sensors(Root(tmp_path)).collect(0.0).values
+    assert [text for text in values if "utilization" not in text] == [
         'hw.temperature{device="nvme",sensor="Composite"}',
         'hw.temperature{device="nvme",sensor="Composite temp2"}',
         'hw.temperature{device="nvme hwmon2",sensor="Composite"}',
@@ -64,14 +72,17 @@ def test_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_files_one_step_down_are_found(tmp_path: Path) -> None:
     put(tmp_path, "hwmon/hwmon0/device", name="k10temp", temp1_input="30000")
     found = Sensors(Root(tmp_path)).collect(0.0).values
-    assert found == {'hw.temperature{device="k10temp",sensor="temp1"}': 30.0}
+    assert found['hw.temperature{device="k10temp",sensor="temp1"}'] == 30.0
 
 
 @pytest.mark.parametrize("raw", ["", "x", "999999999", "-273150", "9" * 5000])
 def test_a_sensor_that_answers_nonsense_is_nan(tmp_path: Path, raw: str) -> None:
     put(tmp_path, "hwmon/hwmon0", name="x", temp1_input=raw, temp1_max="0", temp1_crit="65261850")
     found = Sensors(Root(tmp_path)).collect(0.0).values
-    assert list(found) == ['hw.temperature{device="x",sensor="temp1"}']
+    assert list(found) == [
+        'hw.temperature{device="x",sensor="temp1"}',
+        'hw.temperature.utilization{device="x",kind="assumed",sensor="temp1"}',
+    ]
     assert all(map(math.isnan, found.values()))
 
 
@@ -91,6 +102,9 @@ def test_thermal_zones_stand_in_where_hwmon_has_no_temperature(tmp_path: Path) -
         'hw.fan.speed{device="fans",sensor="fan1"}': 900.0,
         'hw.temperature{device="thermal",sensor="cpu-thermal"}': 51.0,
         'hw.temperature.limit{device="thermal",kind="critical",sensor="cpu-thermal"}': 90.0,
+        'hw.temperature.utilization{device="thermal",kind="critical",sensor="cpu-thermal"}': (
+            51 / 90
+        ),
     }
 
 
@@ -154,8 +168,8 @@ def test_nothing_is_absent_and_what_appears_is_found(tmp_path: Path) -> None:
     with pytest.raises(Absent):
         collector.collect(0.0)
     put(tmp_path, "hwmon/hwmon0", name="x", temp1_input="1000")
-    assert len(collector.collect(1.0).values) == 1
+    assert len(collector.collect(1.0).values) == 2
     put(tmp_path, "hwmon/hwmon1", name="y", temp1_input="1000")
-    assert len(collector.collect(30.0).values) == 1
-    assert len(collector.collect(62.0).values) == 2
+    assert len(collector.collect(30.0).values) == 2
+    assert len(collector.collect(62.0).values) == 4
     collector.close()
