@@ -1,4 +1,4 @@
-"""The one place where a request's objects are found: hosts, sessions, tokens.
+"""The one place where a request's objects are found: hosts, alerts, silences, sessions, tokens.
 
 It says of what the caller may not see exactly what it says of what there is not, so that nobody
 learns what exists by asking for it.
@@ -6,12 +6,30 @@ learns what exists by asking for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 from monitor.access.office import Office
 from monitor.access.records import Account, Session, Token
 from monitor.core.access import Caller, Right
+from monitor.core.book import Alert, Book
 from monitor.core.state import HostState, LiveState
 from monitor.errors import InputError, NotFound, excerpt
 from monitor.fleet.fleet import Fleet, Refusal
+from monitor.notify.confining import is_confined
+from monitor.notify.silence import Silence
+from monitor.notify.silences import Silences, unknown
+
+
+class OfHost(Protocol):
+    """Something that is of one host."""
+
+    @property
+    def host(self) -> str:
+        """Its name."""
+
+
+_Of = TypeVar("_Of", bound=OfHost)
 
 
 class Objects:
@@ -46,6 +64,34 @@ class Objects:
     def refusals(self, caller: Caller) -> list[Refusal]:
         """Who was turned away lately of the hosts that are seen, the latest first."""
         return [each for each in reversed(self._fleet.refusals) if caller.sees(each.host)]
+
+    def of_hosts(self, caller: Caller, found: Iterable[_Of]) -> list[_Of]:
+        """Those that are of hosts that are seen, in their order: alerts, and what pends."""
+        if caller.view.sees_all_hosts:
+            return list(found)
+        return [each for each in found if caller.sees(each.host)]
+
+    def alert(self, caller: Caller, book: Book, id_: str) -> Alert:
+        """An alert that is remembered, of a host that is seen.  Raises `NotFound`."""
+        found = book.get(id_)
+        if found is None or not caller.sees(found.host):
+            raise NotFound("there is no such alert", code="unknown_alert", field="alert")
+        return found
+
+    def silence(self, caller: Caller, silences: Silences, id_: str) -> Silence:
+        """A silence that may be seen.  Raises `NotFound`."""
+        found = silences.get(id_)
+        if found is None or not self.sees_silence(caller, found):
+            raise unknown()
+        return found
+
+    def silences(self, caller: Caller, silences: Silences) -> list[Silence]:
+        """Those that may be seen."""
+        return [each for each in silences.all() if self.sees_silence(caller, each)]
+
+    def sees_silence(self, caller: Caller, silence: Silence) -> bool:
+        """Whether a silence may be seen: it names no host that may not."""
+        return caller.view.sees_all_hosts or is_confined(silence.match, caller.hosts)
 
     def session(self, caller: Caller, id_: str) -> Session:
         """A session: one's own, or any for an administrator.  Raises `NotFound`."""

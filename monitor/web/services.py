@@ -9,12 +9,14 @@ from monitor.core.load import Load
 from monitor.core.quantity import format_about
 from monitor.core.recent import Recent
 from monitor.core.state import LiveState
+from monitor.errors import Unavailable
 from monitor.fleet.fleet import Fleet
 from monitor.forward.forwards import ForwardStatus
 from monitor.ingest.intake import ENDLESS_BYTES, Intake
 from monitor.ports import EventLog, SeriesStore, StoreWarning
 from monitor.scrape.scraper import TargetStatus
 from monitor.stream.hub import EventPublisher
+from monitor.web.alerting import Alerting, Notifier
 from monitor.web.assets import Assets
 from monitor.web.bodies import Bodies
 from monitor.web.config import Limits
@@ -68,6 +70,22 @@ class Services:
     """How it stands with each receiver of remote write."""
     targets: Callable[[], Sequence[TargetStatus]] = tuple
     """How it stands with each target that is polled."""
+    alerting: Alerting | None = None
+    """The judge, and who gives it other rules."""
+    notify: Notifier | None = None
+    """Who tells people, whom not to tell of what, and what somebody has seen."""
+
+    def require_alerting(self) -> Alerting:
+        """The judge and so on.  Raises `Unavailable` where there is none."""
+        if self.alerting is None:
+            raise Unavailable("no rules are judged here", code="not_judging")
+        return self.alerting
+
+    def require_notify(self) -> Notifier:
+        """Who tells people.  Raises `Unavailable` where there is nobody."""
+        if self.notify is None:
+            raise Unavailable("nobody is told of alerts here", code="not_notifying")
+        return self.notify
 
     def warnings(self) -> tuple[StoreWarning, ...]:
         """What an operator should know now, of the store and of the whole server."""
