@@ -30,6 +30,7 @@ class Instant:
 MADE = frozenset(
     {
         "system.cpu.utilization",
+        "system.cpu.utilization.ordinary",
         "system.cpu.logical.count",
         "system.memory.usage",
         "system.memory.limit",
@@ -45,6 +46,9 @@ MADE = frozenset(
         "system.disk.queue",
         "system.disk.await",
         "system.network.utilization",
+        "system.network.errors.ratio",
+        "system.network.dropped.ratio",
+        "hw.temperature.utilization",
         "system.linux.pressure",
         "system.file_descriptors.utilization",
         "system.network.conntrack.utilization",
@@ -64,6 +68,15 @@ MEMORY_STATES = ("used", "free", "cached", "buffers")
 UNALLOCATED = "unallocated"
 """A filesystem's space that holds nothing, what only root may write among it: what is used is told
 by it where only the size is told beside."""
+
+FEWEST_PACKETS = 1000.0
+"""Of fewer packets no share of bad ones is made: it is 0."""
+
+ASSUMED_CELSIUS = 85.0
+"""What is hot for a sensor that has no limit of its own."""
+
+LOWEST_LIMIT_CELSIUS = 30.0
+"""A limit below it is a driver's word for none."""
 
 _BITS_PER_BYTE = 8
 _NAN = math.nan
@@ -92,7 +105,11 @@ def processors(name: str, before: Instant | None, now: Instant) -> dict[str, flo
         for spent in grown.values():
             for state, seconds in spent.items():
                 host[state] = host.get(state, 0.0) + seconds
-    found = {"system.cpu.utilization": _busy(host)}
+    nice = host.get("nice", 0.0)
+    found = {
+        "system.cpu.utilization": _busy(host),
+        "system.cpu.utilization.ordinary": _busy(host) - _ratio(nice, sum(host.values())),
+    }
     for cpu, spent in grown.items():
         found[key("system.cpu.utilization", cpu=cpu)] = _busy(spent)
     whole = sum(host.values())
@@ -212,6 +229,46 @@ def network(name: str, before: Instant | None, now: Instant) -> dict[str, float]
     return {
         key("system.network.utilization", interface=name): _at_most_one(share) if known else _NAN
     }
+
+
+def packets(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
+    """From (direction, ``packets``, ``errors`` or ``dropped``): what share of them was bad."""
+    if before is None:
+        return {}
+    found = {}
+    for what in ("errors", "dropped"):
+        shares = [
+            _bad(_grown(before, now, (way, what)), _grown(before, now, (way, "packets")))
+            for way in ("receive", "transmit")
+            if (way, what) in now.parts
+        ]
+        if shares:
+            found[key(f"system.network.{what}.ratio", interface=name)] = max(shares)
+    return found
+
+
+def _bad(bad: float, good: float) -> float:
+    """0 of few packets, and where a counter went back."""
+    whole = bad + good
+    return bad / whole if bad > 0 and whole >= FEWEST_PACKETS else 0.0
+
+
+def temperatures(name: str, before: Instant | None, now: Instant) -> dict[str, float]:
+    """From (sensor, ``value``) and (sensor, kind of limit): degrees, of all sensors of a device."""
+    del before
+    found = {}
+    for (sensor, what), degrees in now.parts.items():
+        if what != "value":
+            continue
+        limits = {
+            kind: limit
+            for kind in ("high", "critical")
+            if (limit := now.parts.get((sensor, kind), _NAN)) >= LOWEST_LIMIT_CELSIUS
+        }
+        for kind, limit in (limits or {"assumed": ASSUMED_CELSIUS}).items():
+            text = key("hw.temperature.utilization", device=name, sensor=sensor, kind=kind)
+            found[text] = degrees / limit
+    return found
 
 
 def pressure(name: str, before: Instant | None, now: Instant) -> dict[str, float]:

@@ -307,3 +307,48 @@ def test_memory_that_is_more_than_a_number_can_be_has_no_limit() -> None:
     deriver = Deriver()
     deriver.derive(0, values)
     assert deriver.derive(1, values) == {}
+
+
+def packets(good: float, errors: float, dropped: float) -> dict[str, float]:
+    counts = {"packets": good, "errors": errors, "dropped": dropped}
+    return {
+        key(f"system.network.{name}", interface="eth0", direction=way): count
+        for name, count in counts.items()
+        for way in ("receive", "transmit")
+    }
+
+
+def test_bad_packets_are_a_share_where_there_are_many() -> None:
+    deriver = Deriver()
+    deriver.derive(0, packets(0, 0, 0))
+    found = deriver.derive(15, packets(1980, 20, 0))
+    assert found[key("system.network.errors.ratio", interface="eth0")] == pytest.approx(0.01)
+    assert found[key("system.network.dropped.ratio", interface="eth0")] == 0
+    found = deriver.derive(30, packets(1990, 30, 5))
+    assert found[key("system.network.errors.ratio", interface="eth0")] == 0
+
+
+def test_temperatures_are_shares_of_the_sensors_own_limits() -> None:
+    limit = {"device": "coretemp", "sensor": "Package"}
+    found = Deriver().derive(
+        0,
+        {
+            key("hw.temperature", **limit): 75.0,
+            key("hw.temperature.limit", **limit, kind="high"): 80.0,
+            key("hw.temperature.limit", **limit, kind="critical"): 100.0,
+            key("hw.temperature", device="coretemp", sensor="temp9"): 85.0,
+        },
+    )
+    assert found == {
+        key("hw.temperature.utilization", **limit, kind="high"): 75 / 80,
+        key("hw.temperature.utilization", **limit, kind="critical"): 0.75,
+        key("hw.temperature.utilization", device="coretemp", sensor="temp9", kind="assumed"): 1,
+    }
+
+
+def test_nice_work_is_busy_and_not_ordinary() -> None:
+    deriver = Deriver()
+    deriver.derive(0, times("0"))
+    found = deriver.derive(10, times("0", user=2, nice=5, idle=3))
+    assert found["system.cpu.utilization"] == pytest.approx(0.7)
+    assert found["system.cpu.utilization.ordinary"] == pytest.approx(0.2)
