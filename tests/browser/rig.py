@@ -36,6 +36,7 @@ from monitor.web.door import Door
 from monitor.web.forwarded import Proxies
 from monitor.web.objects import Objects
 from monitor.web.services import Services
+from tests.web.alerting import alerting
 
 
 class Rig:
@@ -57,6 +58,7 @@ class Rig:
         )
         self.door = Door(self.office, self.hub, time.time)
         load = Load(2**62)
+        self.alerting, self.notify = alerting(self.log, registry)
         self.services = Services(
             state=self.state,
             store=self.store,
@@ -72,6 +74,8 @@ class Rig:
             clock=time.time,
             ready=lambda: True,
             host=host,
+            alerting=self.alerting,
+            notify=self.notify,
         )
         self.url = ""
         self._schemas: dict[tuple[str, ...], Schema] = {}
