@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated
 
 from monitor.core.quantity import Between, Check, Reads, Seconds, shown
@@ -98,6 +99,8 @@ class ChannelConfig:
     """``http(s)://`` is our webhook; ``mailto://``, ``alertmanager://``, else a service's."""
     secret: Secret | None = None
     """What a webhook's messages are signed with."""
+    tls_ca: Path | None = None
+    """Authorities that its certificate is verified with, beside the system's."""
 
     def faults(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """What does not go together, by the keys that say it."""

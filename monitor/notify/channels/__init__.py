@@ -1,0 +1,1 @@
+"""Channels: each carries a notification to one receiver, and says what came of it."""
