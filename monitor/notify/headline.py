@@ -215,7 +215,7 @@ def _several(told: Sequence[Told], left_out: int, room: int) -> str:
         word = RESOLVED
     if firing and len(firing) < len(told):
         over = len(told) - len(firing)
-        head = f"{word} {count - over} alerts fire, {over} resolved"
+        head = f"{word} {count - over} firing, {over} resolved"
     elif plural:
         head = f"{word} {count} {plural[0] if firing else plural[1]}"
     elif firing:
