@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.alerting.config import DefaultsConfig
 from monitor.collect.config import CollectConfig, HostConfig, default_host_name
 from monitor.collect.subjects import COLLECTOR_NAMES
 from monitor.config import Settings, default_data_dir, find, load, render
@@ -26,6 +28,7 @@ from monitor.errors import ConfigError
 from monitor.logs import LoggingConfig
 from monitor.outbound.guard import OutboundConfig
 from monitor.store.config import RetentionConfig
+from monitor.tls import making
 from monitor.web.config import ServerConfig, is_loopback, parse_listen, resolve
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -70,7 +73,10 @@ def test_example_is_the_defaults(folder: Path) -> None:
     """It must be that the example loads, and that what it shows are the defaults."""
     found = load(EXAMPLE, cwd=folder)
     default = Settings()
-    rooms = ("server", "logging", "host", "collect", "retention", "outbound")
+    rooms = (
+        *("server", "logging", "host", "collect", "retention", "outbound", "defaults"),
+        *("heartbeat", "channels", "routes", "silences", "rules"),
+    )
     assert {name: getattr(found, name) for name in rooms} == {
         name: getattr(default, name) for name in rooms
     }
@@ -79,9 +85,12 @@ def test_example_is_the_defaults(folder: Path) -> None:
 def test_example_is_complete(folder: Path) -> None:
     """It must be that the example names every key, and loads with all of them in use."""
     text = EXAMPLE.read_text()
-    for name in re.findall(r'(?m)^#: (?:token_file|password_file|tls_ca) = "(.+)"', text):
-        (folder / name).write_text("x\n")
+    for key, name in re.findall(r'(?m)^#: ([a-z]+_file|tls_ca) = "([^*"\n]+)"', text):
+        (folder / name).write_text("https://hooks.example.com/x\n" if key == "url_file" else "x\n")
         (folder / name).chmod(0o600)
+    (folder / "ca.pem").write_bytes(
+        making.pem(making.authority("x", datetime.now(UTC)).certificate)
+    )
     found = loaded(folder, config=re.sub(r"(?m)^#: ", "", text))
     keys = {
         f"{section}.{key}"
@@ -92,17 +101,19 @@ def test_example_is_complete(folder: Path) -> None:
             ("collect", CollectConfig),
             ("retention", RetentionConfig),
             ("outbound", OutboundConfig),
+            ("defaults", DefaultsConfig),
         )
         for key in written_keys(room).values()
-    }
-    by_name = {name for name, section in sections(Settings).items() if section.is_named}
+    } | {"heartbeat.url_file", "heartbeat.interval"}
+    by_name = {name for name, section in sections(Settings).items() if not section.is_one}
+    by_name.add("rules")
     assert keys == {
         origin
         for origin in found.origins
         if origin.count(".") == 1 and origin.partition(".")[0] not in by_name
     }
     assert found.server.data_dir == folder / "data"
-    for section in (each for each in sections(Settings).values() if each.is_named):
+    for section in (each for each in sections(Settings).values() if not each.is_one):
         secrets = secret_fields(section.room)
         for field_name, key in written_keys(section.room).items():
             ways = spellings(key) if field_name in secrets else (key,)
@@ -199,7 +210,15 @@ above = 1
         'config.toml:8:13: collect.disabled[0]: there is no collector "nothing_like_it"',
         "config.toml:8:32: collect.disabled[1]: expected text in quotes, got 7",
         "config.toml:9:1: collect.command_lines: expected true or false, got 1",
-        "config.toml:10:2: rules: unknown key",
+        (
+            "config.toml:10:8: rules.x.metric: has to be given, such as metric ="
+            ' "system.cpu.utilization"'
+        ),
+        (
+            "config.toml:10:8: rules.x: has no limit: expected warning, critical or info, such as"
+            ' warning = { above = "90%", clear_below = "80%" }'
+        ),
+        'config.toml:11:1: rules.x.above: unknown key; did you mean "warning.above"?',
         'config.toml:12:2: retension: unknown key; did you mean "retention"?',
         'conf.d/a.toml:2:1: logging.format: expected "console" or "json", got "jason"',
         (

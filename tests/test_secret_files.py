@@ -275,7 +275,8 @@ def test_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONE_PASSWORD", TEXT)
     text = '[phone]\nurl_file = "phone.url"\npassword = "env:PHONE_PASSWORD"'
     lines = render(found(tmp_path, text)).splitlines()
-    assert lines[lines.index("[phone]") + 1 :] == [
+    first = lines.index("[phone]") + 1
+    assert lines[first : first + 3] == [
         f'url = "***"  # {path}, config.toml:2',
         'password = "***"  # env:PHONE_PASSWORD, config.toml:3',
         "retries = 3  # default",

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 import pydantic
 
 from monitor.collect.subjects import COLLECTOR_NAMES
-from monitor.config.files import Complaint, Document
+from monitor.config.files import LAYERED, Complaint, Document
+from monitor.config.layering import rules
 from monitor.config.secretfiles import secret_fields, take
 from monitor.config.sections import (
     Section,
@@ -28,8 +29,9 @@ from monitor.config.sections import (
     tables_of,
     written_keys,
 )
+from monitor.config.telling import check_addresses, check_routes
 from monitor.core import quantity
-from monitor.core.quantity import Between, Check, Quantity, shown
+from monitor.core.quantity import Between, Check, Quantity, Reads, shown
 from monitor.core.secret import Secret
 from monitor.core.toml_lines import KeyPath
 
@@ -74,10 +76,7 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
     """One Config object a table, of tables by name a mapping; complaints are added to the list."""
     all_sections = sections(root)
     tables = list(tables_of(document, all_sections))
-    secrets = {
-        path: take(document, path, table, secret_fields(room), complaints)
-        for path, table, room in tables
-    }
+    secrets = {path: take(document, path, table, room, complaints) for path, table, room in tables}
     _resolve(document, tables)
     definitions: dict[str, Any] = {
         name: (_validated(section.hint), None) for name, section in all_sections.items()
@@ -88,10 +87,8 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
     try:
         checked = whole.model_validate(document.table)
     except pydantic.ValidationError as error:
-        known: dict[KeyPath, list[str]] = {(): list(all_sections)}
-        known.update(
-            {(name,): every_key(s.room) for name, s in all_sections.items() if not s.is_named}
-        )
+        known: dict[KeyPath, list[str]] = {(): [*all_sections, LAYERED]}
+        known.update({(name,): every_key(s.room) for name, s in all_sections.items() if s.is_one})
         known.update({path: every_key(room) for path, _, room in tables})
         for number, fault in enumerate(error.errors(include_url=False)):
             path = _path(fault["loc"], document)
@@ -99,9 +96,10 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
             sentence = _sentence(fault, path, guessed, all_sections)
             complaints.append(Complaint(document.origin(path), path, sentence))
         _check_disabled(document, complaints)
+        _rules(root, document, complaints)
         return {}
     _check_disabled(document, complaints)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = _rules(root, document, complaints)
     for name, section in all_sections.items():
         given = getattr(checked, name)
         parts: list[tuple[KeyPath, Any]]
@@ -111,12 +109,30 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
                 for table, model in (given or {}).items()
             }
             parts = [((name, table), value) for table, value in values[name].items()]
+        elif section.is_listed:
+            values[name] = tuple(
+                _built((name, number), section.room, model, secrets)
+                for number, model in enumerate(given or ())
+            )
+            parts = [((name, number), value) for number, value in enumerate(values[name])]
         else:
             values[name] = _built((name,), section.room, given, secrets)
             parts = [((name,), values[name])]
         for path, value in parts:
             _check_together(path, value, document, complaints)
+    if "routes" in values:
+        check_routes(values["routes"], list(values["channels"]), document, complaints)
+        check_addresses(values, document, complaints)
     return values
+
+
+def _rules(root: type, document: Document, complaints: list[Complaint]) -> dict[str, Any]:
+    """The rules, where the root has any; what stands beside them does not matter to them."""
+    if LAYERED not in typing.get_type_hints(root):
+        return {}
+    defaults = document.table.get("defaults")
+    with_shipped = not isinstance(defaults, dict) or defaults.get("rules") is not False
+    return {LAYERED: rules(document, complaints, with_shipped=with_shipped)}
 
 
 def _built(
@@ -185,6 +201,8 @@ def _validated(hint: Any) -> Any:
     """A field's type with its marks turned into validators; nothing is converted silently."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
+        if reads := next((mark for mark in arguments[1:] if isinstance(mark, Reads)), None):
+            return Annotated[Any, pydantic.BeforeValidator(reads.read)]
         return _marked(arguments[0], list(arguments[1:]))
     if origin in (types.UnionType, typing.Union):
         # TOML has no null: a key that may be None is a key that may be left out.
@@ -279,6 +297,8 @@ def _sentence(
             section = all_sections.get(str(path[0]))
             if kind == "model_type" and section is not None and section.is_named:
                 return f"expected tables by name, as [{section.name}.NAME]"
+            if kind == "tuple_type" and section is not None and len(path) == 1:
+                return f"expected tables, each as [[{section.name}]]"
             return f"expected {_EXPECTED.get(kind, kind)}, got {shown(written)}"
 
 
@@ -291,8 +311,7 @@ def _guess_key(
         return near
     for section in all_sections.values():
         if name in every_key(section.room):
-            home = f"{section.name}.NAME" if section.is_named else section.name
-            return f'; did you mean "{home}.{name}"?'
+            return f'; did you mean "{section.written}.{name}"?'
     return ""
 
 

@@ -12,9 +12,12 @@ from typing import Any
 from monitor.config.files import printable
 from monitor.config.sections import sections, written_keys
 from monitor.config.settings import Settings, default_data_dir
-from monitor.core import quantity
+from monitor.config.telling import told
+from monitor.core import quantity, toml_text
 from monitor.core.quantity import Quantity
+from monitor.core.rules.ruleset import RuleSet
 from monitor.core.secret import Secret
+from monitor.core.selectors import Selector
 
 MASK = '"***"'
 """What stands for a secret."""
@@ -23,8 +26,6 @@ _SECRET = re.compile(
     r"passw(or)?d|passphrase|token|secret|credential|url_file|(api|access|private|tls)_?key",
     re.IGNORECASE,
 )
-_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
-_UNSAFE = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 _FORMAT: dict[Quantity, typing.Callable[[Any], str]] = {
     Quantity.SECONDS: quantity.format_seconds,
     Quantity.BYTES: quantity.format_bytes,
@@ -45,13 +46,27 @@ def render(settings: Settings) -> str:
     lines = [f"# Files: {files}"]
     for name, section in sections(type(settings)).items():
         value = getattr(settings, name)
-        if not section.is_named:
+        if section.is_one:
             lines += ["", f"[{name}]", *_table(name, value, settings.origins)]
             continue
-        for key, table in value.items():
-            header = f"[{name}.{_name(key)}]"
+        for key, table in enumerate(value) if section.is_listed else value.items():
+            header = f"[[{name}]]" if section.is_listed else f"[{name}.{toml_text.key(str(key))}]"
             lines += ["", header, *_table(f"{name}.{key}", table, settings.origins)]
+    lines += _rules(settings.rules)
+    lines += ["", *(f"# {line}" for line in told(settings))]
     return "\n".join(lines) + "\n"
+
+
+def _rules(rules: RuleSet) -> Iterator[str]:
+    """The rules: those of files in full, of those that hold as they were shipped their names."""
+    shipped = [rule for rule in rules if rule.is_default]
+    yield from [""] * bool(shipped)
+    for rule in shipped:
+        yield f"# [rules.{toml_text.key(rule.name)}]  # {rule.origin}, as shipped"
+    for rule in (*rules, *rules.off.values()):
+        if not rule.is_default:
+            header, _, keys = rule.text.partition("\n")
+            yield from ("", f"{header}  # {rule.origin}", *keys.splitlines())
 
 
 def _table(path: str, table: Any, origins: Mapping[str, str]) -> Iterator[str]:
@@ -80,11 +95,6 @@ def _entries(name: str, value: Any, hint: Any) -> Iterator[tuple[str, str]]:
         yield name, _written(value, next((m for m in marks if isinstance(m, Quantity)), None))
 
 
-def _name(key: str) -> str:
-    """A key as TOML writes it."""
-    return key if _BARE.match(key) else _quoted(key)
-
-
 def _key(path: str, value: Any) -> str:
     if value is None:
         return f"# {path} is not set"
@@ -102,20 +112,12 @@ def _written(value: Any, measured: Quantity | None) -> str:
         case bool():
             return "true" if value else "false"
         case str() | Path():
-            return _quoted(str(value))
+            return toml_text.quoted(str(value))
         case tuple():
             return f"[{', '.join(_written(item, None) for item in value)}]"
+        case Selector():
+            return toml_text.quoted(value.text)
         case Mapping():
             return "{}"
         case _:
             return str(value)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string on one line."""
-
-    def escape(found: re.Match[str]) -> str:
-        character = found[0]
-        return f"\\{character}" if character in '"\\' else f"\\u{ord(character):04x}"
-
-    return f'"{_UNSAFE.sub(escape, text)}"'

@@ -1,7 +1,9 @@
 """Reads configuration files: bytes to documents, documents to one table with its origins.
 
 A file is regular, at most 1 MiB of UTF-8, and TOML.  The first may include others from
-below its own folder; they are merged key by key, and the later one wins.
+below its own folder; they are merged key by key, and the later one wins.  Of the sections that are
+lists of tables (`APPENDED`) the later file's come after the earlier one's; rules (`LAYERED`) are
+kept as each file has them, because they are laid over each other by rules of their own.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ MOST_PATTERNS = 64
 
 PATTERN_PARTS = 4
 """How many folders deep a pattern may reach; it bounds the walk."""
+
+APPENDED = frozenset({"routes", "silences"})
+"""Sections that are lists of tables, to which every file may add."""
+
+LAYERED = "rules"
+"""The section of which each file's part is kept as it is."""
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -74,6 +82,25 @@ class Complaint:
         return ": ".join(part for part in (where, dotted(self.path), self.sentence) if part)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one file says in the section `LAYERED`, and where."""
+
+    value: Any
+    origins: dict[KeyPath, Origin]
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where this path, or the nearest table around it, was set."""
+        return _origin(self.origins, path)
+
+
+def _origin(origins: dict[KeyPath, Origin], path: KeyPath) -> Origin:
+    for length in range(len(path), 0, -1):
+        if path[:length] in origins:
+            return origins[path[:length]]
+    return Origin("configuration", Path("/"))
+
+
 @dataclass(slots=True)
 class Document:
     """A table, where each of its keys was set, and the files that it came from."""
@@ -83,13 +110,12 @@ class Document:
     files: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What is odd and holds all the same, a line each."""
+    layers: list[Part] = field(default_factory=list)
+    """What each file says in the section `LAYERED`, in the order in which they are laid."""
 
     def origin(self, path: KeyPath) -> Origin:
         """Where this path, or the nearest table around it, was set."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.origins:
-                return self.origins[path[:length]]
-        return Origin("configuration", Path("/"))
+        return _origin(self.origins, path)
 
 
 def printable(text: str) -> str:
@@ -153,6 +179,9 @@ def _merge(into: Document, part: Document, complaints: list[Complaint]) -> None:
             old = table.get(key)
             if isinstance(old, dict) and isinstance(value, dict):
                 lay(old, value, here)
+            elif here[0] in APPENDED and isinstance(old, list) and isinstance(value, list):
+                _renumber(part, key, len(old))
+                table[key] = [*old, *value]
             elif key in table and isinstance(old, dict) != isinstance(value, dict):
                 other = into.origin(here).short
                 kind, was = ("a table", "none") if isinstance(value, dict) else ("no table", "one")
@@ -163,6 +192,19 @@ def _merge(into: Document, part: Document, complaints: list[Complaint]) -> None:
     lay(into.table, part.table, ())
     into.origins.update(part.origins)
     into.files.extend(part.files)
+    into.layers.extend(part.layers)
+
+
+def _renumber(part: Document, section: str, before: int) -> None:
+    """Count the tables of a section from where those of earlier files end."""
+    origins: dict[KeyPath, Origin] = {}
+    for path, origin in part.origins.items():
+        if path == (section,):
+            continue  # the list is where the first file began it
+        at = path[1] if len(path) > 1 and path[0] == section else None
+        shifted = (section, at + before, *path[2:]) if isinstance(at, int) else path
+        origins[shifted] = origin
+    part.origins = origins
 
 
 def _included(
@@ -246,13 +288,16 @@ def _read(path: Path, origin: Origin, document: Document, complaints: list[Compl
     try:
         document.table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        complain(*_syntax(str(error), text))
+        sentence, place = _syntax(str(error), text)
+        complain(f"{sentence}{_first(text, place, sentence)}", place)
     except (RecursionError, ValueError) as error:
         # The outline's bounds leave nothing that is known to end here; a date such as
         # 2026-02-30 is the nearest, which some versions of tomllib do not place.
         complain(f"cannot be read as TOML: {excerpt(str(error))}", Place(1, 1))
     else:
         _place(document, outline, origin)
+        if LAYERED in document.table:
+            document.layers.append(Part(document.table.pop(LAYERED), document.origins))
     return len(content)
 
 
@@ -301,3 +346,20 @@ def _syntax(message: str, text: str) -> tuple[str, Place]:
         lines = text.split("\n")
         return f"{sentence}, at the end of the file", Place(len(lines), len(lines[-1]) + 1)
     return sentence, Place(int(found[1]), int(found[2]))
+
+
+def _first(text: str, at: Place, sentence: str) -> str:
+    """Where what is declared twice was declared first, as the rest of a sentence."""
+    if not sentence.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate")):
+        return ""
+    lines = text.split("\n")
+    here = [
+        path
+        for path, place in locate("\n".join(lines[: at.line])).places.items()
+        if place.line == at.line
+    ]
+    before = locate("\n".join(lines[: at.line - 1])).places
+    for path in sorted(here, key=len, reverse=True):
+        if path in before:
+            return f": {dotted(path)} stands in line {before[path].line} already"
+    return ""

@@ -1,4 +1,4 @@
-"""What tables by name may be called, and how many there may be.  Pure.
+"""What tables by name may be called, and how many tables there may be.  Pure.
 
 ``[scrape.NAME]`` and ``[remote_write.NAME]`` are named by the operator: the name stands in logs,
 on pages and as a folder.  ``[hosts."glob"]`` names hosts, one or many.
@@ -7,7 +7,7 @@ on pages and as a folder.  ``[hosts."glob"]`` names hosts, one or many.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from monitor.core.access import is_glob
@@ -42,3 +42,14 @@ def few_tables(value: Mapping[str, Table]) -> Mapping[str, Table]:
     if len(value) > MOST_TABLES:
         raise ValueError(f"expected at most {MOST_TABLES} tables, got {len(value)}")
     return value
+
+
+def listed(most: int) -> Callable[[tuple[Table, ...]], tuple[Table, ...]]:
+    """What gives a list of tables as it is, and raises `ValueError` where they are too many."""
+
+    def few(value: tuple[Table, ...]) -> tuple[Table, ...]:
+        if len(value) > most:
+            raise ValueError(f"expected at most {most} tables, got {len(value)}")
+        return value
+
+    return few

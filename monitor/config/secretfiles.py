@@ -2,27 +2,34 @@
 
 A room declares a field ``NAME: Secret | None = None``.  Files then say ``NAME_file = "path"``,
 relative to the file that says it, or ``NAME = "env:VARIABLE"``, and not both.  A secret that
-stands in the configuration itself is refused, and no complaint repeats what was written
-there, for it may be one.
+stands in the configuration itself is refused, unless the field is marked `INLINE`, and no
+complaint repeats what was written there, for it may be one.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from monitor.config.files import Complaint, Document, printable
-from monitor.core.secret import Secret
+from monitor.config.files import Complaint, Document, Origin, printable
+from monitor.core.secret import Inline, Secret
 from monitor.core.toml_lines import KeyPath
 from monitor.private import read_private
 
 SECRET_BYTES = 1 << 16
 """The longest secret."""
+
+INLINE_SOURCE = "written here"
+"""Where a secret came from that stands in the configuration itself."""
+
+OPEN_FILE = "stands in a file that everybody can read, and may hold a secret: say {} ="
+"""What is odd about a secret in an open file; of the key that says a file instead."""
 
 _VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,127})\Z")
 _CUSTOMARY = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
@@ -38,6 +45,16 @@ def secret_fields(room: type) -> frozenset[str]:
     )
 
 
+def inline_fields(room: type) -> frozenset[str]:
+    """Those of its secrets that may stand in the configuration itself."""
+    hints = typing.get_type_hints(room, include_extras=True)
+    return frozenset(
+        name
+        for name in secret_fields(room)
+        if any(isinstance(mark, Inline) for mark in getattr(hints[name], "__metadata__", ()))
+    )
+
+
 def spellings(name: str) -> tuple[str, str]:
     """The keys by which files give a secret: of a variable, and of a file."""
     return name, f"{name}_file"
@@ -47,15 +64,16 @@ def take(
     document: Document,
     section: KeyPath,
     table: dict[str, Any],
-    names: frozenset[str],
+    room: type,
     complaints: list[Complaint],
 ) -> dict[str, Secret]:
-    """Take the secrets of these names out of a section's table, and read them.
+    """Take the secrets of a room out of its section's table, and read them.
 
     Complaints are added for what cannot be read, and warnings to the document.
     """
     found: dict[str, Secret] = {}
-    for name in sorted(names):
+    inline = inline_fields(room)
+    for name in sorted(secret_fields(room)):
         by_variable, by_file = spellings(name)
         given = {key: table.pop(key) for key in (by_variable, by_file) if key in table}
         if not given:
@@ -71,6 +89,8 @@ def take(
         try:
             if key == by_file:
                 found[name], warning = _of_file(given[key], origin.folder)
+            elif name in inline:
+                found[name], warning = _inline(given[key], by_file, origin)
             else:
                 found[name], warning = _of_variable(given[key], by_file, os.environ), None
         except ValueError as error:
@@ -103,6 +123,31 @@ def _of_variable(given: object, by_file: str, environment: Mapping[str, str]) ->
         return Secret(_text(content), f"env:{variable}")
     except ValueError as error:
         raise ValueError(f"the {told} {error}") from None
+
+
+def _inline(given: object, by_file: str, origin: Origin) -> tuple[Secret, str | None]:
+    """A secret that stands here, or in a variable; and a warning where others can read it here."""
+    if not isinstance(given, str):
+        raise ValueError("expected text in quotes")  # noqa: TRY004  # gathered by `take`
+    if given.startswith("env:"):
+        return _of_variable(given, by_file, os.environ), None
+    content = given.encode("utf-8", "surrogatepass")
+    if len(content) > SECRET_BYTES:
+        raise ValueError(f"expected at most {SECRET_BYTES:,} bytes")
+    try:
+        secret = Secret(_text(content), INLINE_SOURCE)
+    except ValueError as error:
+        raise ValueError(f"the text {error}") from None
+    return secret, OPEN_FILE.format(by_file) if _is_open(origin) else None
+
+
+def _is_open(origin: Origin) -> bool:
+    """Whether everybody on this machine can read the file that a key stands in."""
+    try:
+        mode = (origin.folder / Path(origin.name).name).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return origin.place is not None and bool(mode & stat.S_IROTH)
 
 
 def _of_file(given: object, folder: Path) -> tuple[Secret, str | None]:

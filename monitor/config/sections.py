@@ -1,17 +1,19 @@
-"""Which sections a configuration has: a room's one table, or tables by name of one kind.
+"""Which sections a configuration has: a room's one table, or tables by name or lists of one kind.
 
 What the rooms' Config classes declare, before anything is checked.  ``[server]`` is a table;
-``[scrape.NAME]`` are tables by name, declared as a mapping from names to Config objects.
+``[scrape.NAME]`` are tables by name, declared as a mapping from names to Config objects, and
+``[[routes]]`` is a list of tables, declared as a tuple of them.  Rules are no section of this kind:
+what they say is read by their own room.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, TypeAlias
 
-from monitor.config.files import Document
+from monitor.config.files import LAYERED, Document
 from monitor.config.secretfiles import secret_fields, spellings
 from monitor.core.quantity import Written
 from monitor.core.toml_lines import KeyPath
@@ -19,14 +21,25 @@ from monitor.core.toml_lines import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What stands below one name at the root: a table, or tables by name, all of one kind."""
+    """What stands below one name at the root: a table, or several of one kind."""
 
     name: str
     room: type
     """The Config class of the table, or of each of the tables."""
     is_named: bool
+    is_listed: bool
     hint: Any
-    """The type with its marks; of tables by name, those of the names and of their number too."""
+    """The type with its marks; of several tables, those of names and of their number too."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one table."""
+        return not (self.is_named or self.is_listed)
+
+    @property
+    def written(self) -> str:
+        """How a file writes its tables, without the brackets of a single one."""
+        return f"{self.name}.NAME" if self.is_named else self.name
 
 
 Table: TypeAlias = tuple[KeyPath, dict[str, Any], type]
@@ -40,9 +53,10 @@ def sections(root: type) -> dict[str, Section]:
         bare = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
         arguments = typing.get_args(bare)
         is_named = typing.get_origin(bare) is Mapping and is_dataclass(arguments[1])
-        if is_dataclass(bare) or is_named:
-            room = arguments[1] if is_named else bare
-            found[name] = Section(name, room, is_named, hint)
+        is_listed = typing.get_origin(bare) is tuple and is_dataclass(arguments[0])
+        if name != LAYERED and (is_dataclass(bare) or is_named or is_listed):
+            room = arguments[1] if is_named else arguments[0] if is_listed else bare
+            found[name] = Section(name, room, is_named, is_listed, hint)
     return found
 
 
@@ -73,11 +87,13 @@ def tables_of(document: Document, all_sections: dict[str, Section]) -> Iterator[
     """
     for name, section in all_sections.items():
         table = document.table.get(name)
-        if not isinstance(table, dict):
-            continue
-        if not section.is_named:
+        if section.is_one and isinstance(table, dict):
             yield (name,), table, section.room
-            continue
-        for key, part in table.items():
+        parts: Iterable[tuple[str | int, Any]] = ()
+        if section.is_named and isinstance(table, dict):
+            parts = table.items()
+        elif section.is_listed and isinstance(table, list):
+            parts = enumerate(table)
+        for key, part in parts:
             if isinstance(part, dict):
                 yield (name, key), part, section.room

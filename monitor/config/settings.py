@@ -9,15 +9,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
+from monitor.alerting.config import DefaultsConfig
 from monitor.collect.config import CollectConfig, HostConfig
 from monitor.config.checking import check
 from monitor.config.files import Complaint, Origin, merged, printable
-from monitor.config.names import few_tables, host_glob, table_name
+from monitor.config.layering import shipped_rules
+from monitor.config.names import few_tables, host_glob, listed, table_name
 from monitor.core.quantity import Check
+from monitor.core.rules.ruleset import RuleSet
 from monitor.errors import ConfigError
 from monitor.fleet.config import HostsConfig
 from monitor.forward.config import RemoteWriteConfig
 from monitor.logs import LoggingConfig
+from monitor.notify.config import (
+    MOST_ROUTES,
+    MOST_SILENCES,
+    ChannelConfig,
+    HeartbeatConfig,
+    RouteConfig,
+    SilenceConfig,
+)
 from monitor.outbound.guard import OutboundConfig
 from monitor.scrape.config import ScrapeConfig
 from monitor.store.config import RetentionConfig
@@ -35,7 +46,7 @@ class Settings:
     """Everything that was configured, one attribute a section.
 
     Of tables by name it is a mapping, in the order in which they were written; a table that a
-    later file adds to stays where it was.
+    later file adds to stays where it was.  Of lists of tables it is a tuple.
     """
 
     server: ServerConfig = field(default_factory=ServerConfig)
@@ -53,6 +64,14 @@ class Settings:
     remote_write: Annotated[
         Mapping[Annotated[str, Check(table_name)], RemoteWriteConfig], Check(few_tables)
     ] = field(default_factory=dict)
+    defaults: DefaultsConfig = field(default_factory=DefaultsConfig)
+    channels: Annotated[
+        Mapping[Annotated[str, Check(table_name)], ChannelConfig], Check(few_tables)
+    ] = field(default_factory=dict)
+    routes: Annotated[tuple[RouteConfig, ...], Check(listed(MOST_ROUTES))] = ()
+    silences: Annotated[tuple[SilenceConfig, ...], Check(listed(MOST_SILENCES))] = ()
+    heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
+    rules: RuleSet = field(default_factory=shipped_rules)
     files: tuple[Path, ...] = ()
     """The files that were read, in the order in which they were merged."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

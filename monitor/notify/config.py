@@ -17,6 +17,7 @@ from monitor.core.quantity import Between, Check, Reads, Seconds, shown
 from monitor.core.secret import INLINE, Secret
 from monitor.core.selectors import LONGEST_NAME_CHARACTERS, Selector
 from monitor.errors import InputError
+from monitor.notify.schedules import Schedule, parse_until
 
 MOST_ROUTES = 256
 """Each is asked of every alert that fires."""
@@ -63,12 +64,23 @@ def grouping(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def instant(value: object) -> str:
-    """An instant as text: what was written in quotes, or as a date of TOML's own."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    raise ValueError(f'expected an instant such as "2030-01-31T08:00Z", got {shown(value)}')
+    """An instant as text, or none: what was written in quotes, or as a date of TOML's own.
+
+    Raises `ValueError` where it is none.
+    """
+    if not isinstance(value, (str, datetime, date)):
+        raise ValueError(f'expected an instant such as "2030-01-31T08:00Z", got {shown(value)}')  # noqa: TRY004  # the roof gathers these
+    written = value if isinstance(value, str) else value.isoformat()
+    if written:
+        parse_until(written)
+    return written
+
+
+def schedule(value: str) -> str:
+    """A schedule as it is, or none.  Raises `ValueError` where it is none."""
+    if value:
+        Schedule.parse(value)
+    return value
 
 
 def comment(value: str) -> str:
@@ -130,7 +142,7 @@ class SilenceConfig:
 
     match: Annotated[Selector, Reads(selector)]
     """What it takes."""
-    schedule: str = ""
+    schedule: Annotated[str, Check(schedule)] = ""
     """When, again and again: ``Mon-Fri 20:00-06:00 Europe/Berlin``."""
     until: Annotated[str, Reads(instant)] = ""
     """Or until when, as ISO 8601."""

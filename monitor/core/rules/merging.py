@@ -8,7 +8,8 @@ told where it was written.  What replaces what:
   changed and the inherited way back would be on its wrong side, the way back keeps its distance;
 * a ``for`` of the whole rule replaces the inherited ones of single levels too;
 * ``all`` and ``any`` replace the one condition with its limits, and a ``metric`` replaces these;
-* overrides are added in front of the inherited ones, since the first that takes a host holds.
+* overrides are added in front of the inherited ones, since the first that takes a host holds; one
+  that is written again as it was is there once.
 """
 
 from __future__ import annotations
@@ -120,9 +121,10 @@ def _replace_form(laid: Laid, over: Mapping[str, Any]) -> None:
 def _add_overrides(laid: Laid, added: list[Any], source: Source) -> None:
     layer, at = source
     old = laid.table[OVERRIDES]
-    sources = [laid.source((OVERRIDES, number)) for number in range(len(old))]
+    kept = [number for number, each in enumerate(old) if each not in added]
+    sources = [laid.source((OVERRIDES, number)) for number in kept]
     laid.drop(OVERRIDES)
-    laid.table[OVERRIDES] = [*added, *old]
+    laid.table[OVERRIDES] = [*added, *(old[number] for number in kept)]
     sources[:0] = [(layer, (*at, number)) for number in range(len(added))]
     laid.came.update({(OVERRIDES, number): each for number, each in enumerate(sources)})
 

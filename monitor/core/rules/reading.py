@@ -122,7 +122,7 @@ def read_layers(layers: Sequence[Layer]) -> tuple[RuleSet, list[Fault]]:
     """The rules of several files, the later ones laid over the earlier, and every fault."""
     faults: list[Fault] = []
     rules: dict[str, Rule] = {}
-    off: dict[str, str] = {}
+    off: dict[str, Rule] = {}
     laid = _laid(layers, faults)
     for name, each in laid.items():
         if len(faults) >= MOST_FAULTS:
@@ -130,10 +130,8 @@ def read_layers(layers: Sequence[Layer]) -> tuple[RuleSet, list[Fault]]:
         reader = _Reader(name, each, layers, tuple(laid))
         rule = reader.whole()
         faults += reader.faults
-        if reader.is_off:
-            off[name] = reader.origin
-        elif rule is not None:
-            rules[name] = rule
+        if rule is not None:
+            (off if reader.is_off else rules)[name] = rule
     shipped = {name for layer in layers if layer.is_default for name in layer.tables}
     found = RuleSet(MappingProxyType(rules), MappingProxyType(off), frozenset(shipped & set(rules)))
     return found, faults[:MOST_FAULTS]
@@ -204,12 +202,12 @@ class _Reader:
             self.faults.append(fault)
 
     def whole(self) -> Rule | None:
-        """The rule with its overrides; none where it is turned off, or has faults."""
+        """The rule with its overrides; none where it has faults."""
         table = self.laid.table
         self.is_off = not flag(table, "enabled", True, (), self.say)
         rule = self.plain()
         overrides = self._overrides(table.get(OVERRIDES, []))
-        if self.faults or rule is None or self.is_off:
+        if self.faults or rule is None:
             return None
         return replace(
             rule,

@@ -14,8 +14,8 @@ class RuleSet:
     """The rules by name, in the order in which they were first written, the shipped ones first."""
 
     rules: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
-    off: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Rules that are turned off, by name, and where that was said."""
+    off: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
+    """Rules that are turned off, as they would hold."""
     shipped: frozenset[str] = frozenset()
     """Names of the shipped rules that hold, changed or not."""
 
