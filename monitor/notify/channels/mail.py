@@ -49,7 +49,7 @@ DEADLINE_SECONDS = 20.0
 
 URL_CHARACTERS = 2_048
 
-_URL = re.compile(r"(mailtos?)://(?:([^/?#]*)@)?([^/?#@]+)/?(?:\?([^#]*))?\Z")
+_URL = re.compile(r"(mailtos?)://(?:([^/?#@]*)@)?([^/?#@]+)/?(?:\?([^#]*))?\Z")
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(?::([1-9][0-9]{0,4}))?\Z")
 _ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,185}[A-Za-z0-9])?\Z"

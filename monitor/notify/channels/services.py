@@ -14,6 +14,7 @@ import asyncio
 import logging
 import re
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
@@ -133,17 +134,22 @@ def _refusal(scheme: str, described: Any) -> str:
 
 
 def _plugins() -> Any:
-    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - only where needed
-
     _quiet()
-    found: Any = NotificationManager  # it is not annotated
-    manager = found()
-    manager.load_modules()
+    with warnings.catch_warnings():
+        # It asks for modules that are to go, and does without them where they are gone.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from apprise.manager_plugins import (  # noqa: PLC0415 - 81 ms and 17 MiB, where needed
+            NotificationManager,
+        )
+
+        found: Any = NotificationManager  # it is not annotated
+        manager = found()
+        manager.load_modules()
     return manager
 
 
 def _instance(url: str) -> apprise.NotifyBase | None:
-    import apprise  # noqa: PLC0415 - 81 ms and 17 MiB, only where a channel is one of them
+    import apprise  # noqa: PLC0415 - it is imported already
 
     asset = apprise.AppriseAsset(
         app_id="Awoooi Monitor",
