@@ -156,7 +156,7 @@ def test_a_rule_that_never_fired_makes_no_noise() -> None:
 @pytest.mark.parametrize(
     ("episodes", "lines"),
     [
-        # Most lasted a minute after the minute that the rule asks for: the next `for` up drops them.
+        # Most lasted a minute beyond `for`: the next one up drops them.
         (
             [*short(8), *long_(2, peak=0.91)],
             ['for = "5m"'],
