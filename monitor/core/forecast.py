@@ -1,9 +1,11 @@
 """Forecasts: how fast many series grow, robustly, and when each of them is full.
 
-The slope of a series is the median of the slopes between points that lie half a window apart: the
-incomplete form of the estimator of Theil (1950) and Sen (1968).  One burst, one deleted file and
-one wrong value do not turn it, and it costs a sort of a few dozen numbers where all pairs would
-cost thousands.  It knows numbers; what fills is for its caller.
+The slope of a series is the median of the slopes between points that lie a quarter of a window
+apart: the incomplete form of the estimator of Theil (1950) and Sen (1968).  A step lies between a
+third of these pairs at most, wherever it is, so that one large file that was written, or deleted,
+does not turn it (between points half a window apart it would, for much of the window).  It costs a
+sort of a few dozen numbers where all pairs would cost thousands.  It knows numbers; what fills is
+for its caller.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ MOST_POINTS = 72
 """Points of a window, each the average of its part of it: six hours move in steps of five
 minutes.  A row costs 8 bytes a point and 24 more, so 600."""
 
-LEAST_PAIRS_SHARE = 1 / 3
-"""How many of the pairs of points must be known; two thirds of a window, where it just began."""
+APART_SHARE = 4
+"""Points of a pair lie a fourth of the window apart."""
+
+LEAST_PAIRS_SHARE = 1 / 2
+"""How many of the pairs of points must be known; five eighths of a window, where it just began."""
 
 ROWS_AT_ONCE = 4_096
 """Rows whose slope is reckoned in one push, about 5 ms: thirty thousand take eight ticks."""
@@ -84,11 +89,11 @@ class Slope:
         self._number, self._reckoned = number, 0
 
     def _reckon(self, first: int, end: int) -> None:
-        """The median slope of rows, between points that lie half a window apart."""
+        """The median slope of rows, between points that lie so far apart."""
         # The oldest point is that in the place which the present part will take.
         begins = (self._number or 0) % self._count
         points = np.roll(self._points[:, first:end], -begins, axis=0)
-        apart = self._count // 2
+        apart = max(1, self._count // APART_SHARE)
         rises = points[apart:] - points[:-apart]
         rises.sort(axis=0)  # those that are not known come last
         known = np.count_nonzero(~np.isnan(rises), axis=0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.forecast import LEAST_PAIRS_SHARE, MOST_POINTS, ROWS_AT_ONCE, Slope
+from monitor.core.forecast import APART_SHARE, LEAST_PAIRS_SHARE, MOST_POINTS, ROWS_AT_ONCE, Slope
 
 NAN = math.nan
 
@@ -26,7 +26,7 @@ class Plain:
         if math.isfinite(value):
             self.parts.setdefault(number, []).append(value)
         means = {n: sum(v) / len(v) for n, v in self.parts.items()}
-        apart = self.count // 2
+        apart = max(1, self.count // APART_SHARE)
         rises = [
             means[n + apart] - means[n]
             for n in range(number - self.count, number - apart)
@@ -99,6 +99,13 @@ def test_one_burst_does_not_turn_the_slope() -> None:
     """It must be that a backup that comes and goes is no forecast."""
     calm = [0.5 + (0.3 if 60 <= now < 90 else 0.0) for now in range(180)]
     assert _told(Slope(144, 1), calm) == math.inf
+
+
+@pytest.mark.parametrize("age", range(1, 144, 7))
+def test_one_large_file_does_not_turn_the_slope(age: int) -> None:
+    """It must be that a file that was written and stays is no forecast, however long ago."""
+    stepped = [0.45 if now < 300 - age else 0.7 for now in range(300)]
+    assert _told(Slope(144, 1), stepped) == math.inf
 
 
 def test_rows_move_and_begin_anew() -> None:
