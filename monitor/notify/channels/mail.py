@@ -181,6 +181,11 @@ class Mail:
         )
         try:
             await through.connect()
+        except BaseException:
+            connected.close()
+            raise
+        transport, is_taken = through.transport, False
+        try:
             if not self._address.is_tls_at_once and not is_here:
                 await through.ehlo()
                 if not through.supports_extension("starttls"):
@@ -188,17 +193,20 @@ class Mail:
                         "offers no STARTTLS, so nothing was sent: somebody may be in between"
                     )
                 await through.starttls(tls_context=self._tls)
+                transport = through.transport
             if self._address.user:
                 await through.login(self._address.user, self._address.password.reveal())
             refused, _ = await through.send_message(
                 mail, sender=self._address.sender, recipients=list(self._address.recipients)
             )
+            is_taken = True
             if isinstance(through.transport, asyncio.WriteTransport):
                 # It is taken: whatever is answered to this goodbye changes nothing.
                 through.transport.write(b"QUIT\r\n")
         finally:
             through.close()
-            connected.close()
+            if not is_taken and isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
         if refused:
             codes = ", ".join(sorted({str(reply.code) for reply in refused.values()}))
             reason = f"{self._place} refused {len(refused)} of the recipients ({codes})"
