@@ -67,6 +67,8 @@ class Entry:
     """When it ended, which is still to be told; 0 while it fires."""
     is_flapping: bool = False
     is_flapping_told: bool = False
+    is_blocked: bool = False
+    """Whether it was held back, silenced or acknowledged when it was looked at last."""
     is_quiet: bool = False
     """Whether it is routed elsewhere now: only its end is told here."""
 
@@ -217,7 +219,7 @@ class Ledger:
             return False
         if entry.told == NEVER_TOLD:
             due_at = entry.came_at + self.groups[entry.group].wait_seconds
-            if at <= due_at or was_blocked or entry.is_quiet:
+            if at <= due_at or was_blocked or entry.is_blocked:
                 self._drop(entry)
                 return True
             self._missed += 1
@@ -352,7 +354,7 @@ class Ledger:
         for entry in list(group.candidates.values()):
             if not entry.is_news:
                 del group.candidates[entry.id]
-            elif entry.ended_at or not blocked(entry, now):
+            elif entry.ended_at or not self._is_blocked(entry, now, blocked):
                 news.append(entry)
                 first = min(first, entry.waits_since)
         group.waits = bool(news)
@@ -373,6 +375,14 @@ class Ledger:
         if group.candidates:
             group.look_at = min(group.look_at, now + RECHECK_SECONDS)
         return [], False
+
+    @staticmethod
+    def _is_blocked(entry: Entry, now: float, blocked: Blocked) -> bool:
+        """Whether something stands in the way; from when nothing does, it waits for its group."""
+        was, entry.is_blocked = entry.is_blocked, bool(blocked(entry, now))
+        if was and not entry.is_blocked:
+            entry.came_at = now
+        return entry.is_blocked
 
     @staticmethod
     def _is_repeated(entry: Entry) -> bool:

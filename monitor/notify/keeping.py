@@ -26,7 +26,7 @@ LEFT_OUT_AT_ONCE = 0.1
 
 VERSION = 1
 
-_FLAPPING, _FLAPPING_TOLD, _QUIET = 1, 2, 4
+_FLAPPING, _FLAPPING_TOLD, _BLOCKED, _QUIET = 1, 2, 4, 8
 
 
 class Frozen(msgspec.Struct, array_like=True):
@@ -192,6 +192,7 @@ def _columns(entries: Sequence[Entry], groups: dict[str, int]) -> _Columns:
         [
             _FLAPPING * entry.is_flapping
             + _FLAPPING_TOLD * entry.is_flapping_told
+            + _BLOCKED * entry.is_blocked
             + _QUIET * entry.is_quiet
             for entry in entries
         ],
@@ -220,12 +221,13 @@ def _entries(kept: _Columns, groups: Sequence[str]) -> Iterator[Entry]:
             (fired + ended - 1) / 1000.0 if ended else 0.0,
             bool(flags & _FLAPPING),
             bool(flags & _FLAPPING_TOLD),
+            bool(flags & _BLOCKED),
             bool(flags & _QUIET),
         )
 
 
 def _differences(values: Sequence[int]) -> list[int]:
-    return [value - before for value, before in zip(values, [0, *values[:-1]], strict=True)]
+    return [value - before for value, before in zip(values, [0, *values], strict=False)]
 
 
 def _milliseconds(at: float) -> int:
