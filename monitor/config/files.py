@@ -112,6 +112,10 @@ class Document:
     """What is odd and holds all the same, a line each."""
     layers: list[Part] = field(default_factory=list)
     """What each file says in the section `LAYERED`, in the order in which they are laid."""
+    referred: list[Path] = field(default_factory=list)
+    """Files of secrets that were read."""
+    folders: list[Path] = field(default_factory=list)
+    """Where a file may be that is read the next time."""
 
     def origin(self, path: KeyPath) -> Origin:
         """Where this path, or the nearest table around it, was set."""
@@ -146,6 +150,7 @@ def merged(path: Path | None, cwd: Path, complaints: list[Complaint]) -> Documen
     if path is None:
         return document
     main = cwd / path
+    document.folders.append(main.parent)
     name = printable(str(path))
     _read(main, Origin(name, main.parent), document, complaints)
     include = document.table.pop("include", [])
@@ -220,6 +225,7 @@ def _included(
         try:
             for path in _matches(pattern, folder):
                 found.setdefault(path, number)
+            document.folders += _folders(pattern, folder)
         except ValueError as error:
             _complain(complaints, document, ("include", number), str(error))
         if len(found) > MOST_FILES:
@@ -260,6 +266,15 @@ def _matches(pattern: Any, folder: Path) -> list[Path]:
         raise ValueError(f"there is no file {shown(pattern)}")
     # Editors leave hidden locks and swap files beside what they edit.
     return sorted(path for path in paths if not wild or not path.name.startswith("."))
+
+
+def _folders(pattern: str, folder: Path) -> list[Path]:
+    """The folders in which a file may come that a good pattern matches."""
+    parent, _, _ = pattern.rpartition("/")
+    if not parent:
+        return []
+    found = list(islice(folder.glob(parent), MOST_FILES))
+    return sorted(path for path in found if path.is_dir()) or [folder / parent]
 
 
 def _read(path: Path, origin: Origin, document: Document, complaints: list[Complaint]) -> int:

@@ -89,6 +89,7 @@ def take(
         try:
             if key == by_file:
                 found[name], warning = _of_file(given[key], origin.folder)
+                document.referred.append(origin.folder / str(given[key]))
             elif name in inline:
                 found[name], warning = _inline(given[key], by_file, origin)
             else:

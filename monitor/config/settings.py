@@ -74,6 +74,9 @@ class Settings:
     rules: RuleSet = field(default_factory=shipped_rules)
     files: tuple[Path, ...] = ()
     """The files that were read, in the order in which they were merged."""
+    watched: tuple[Path, ...] = ()
+    """What says that the configuration changed: the files that were read, those of secrets too, and
+    folders in which another may come."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Where each key was set, as ``file:line``; what is not here is a default."""
     warnings: tuple[str, ...] = ()
@@ -132,6 +135,7 @@ def load(
     return Settings(
         **values,
         files=tuple(document.files),
+        watched=tuple(dict.fromkeys([*document.files, *document.referred, *document.folders])),
         origins=MappingProxyType(origins),
         warnings=tuple(document.warnings),
     )
