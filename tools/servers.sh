@@ -2,8 +2,9 @@
 # Fetches the servers of Debian that tests and benches lean on, and unpacks each below
 # .cache/servers: nothing is installed, nothing runs as a service, and no rights are needed.
 #
-#   servers.sh          nginx with nchan, node_exporter, Prometheus, VictoriaMetrics, and the
-#                       other proxies of docs/security.md: Apache httpd, Caddy, HAProxy
+#   servers.sh          nginx with nchan, node_exporter, Prometheus, VictoriaMetrics,
+#                       Alertmanager, and the other proxies of docs/security.md: Apache httpd,
+#                       Caddy, HAProxy
 #   servers.sh bench    also what only benches compare with: collectd, netdata
 #
 # What stands there is kept while the list below is what it was made from.  Of what cannot be
@@ -105,6 +106,8 @@ server Prometheus "$cache/prometheus" "tests and benches" "usr/bin/prometheus us
     prometheus
 server VictoriaMetrics "$cache/victoria-metrics" "tests and benches" usr/bin/victoria-metrics \
     victoria-metrics
+server Alertmanager "$cache/alertmanager" tests usr/bin/prometheus-alertmanager \
+    prometheus-alertmanager
 modules=usr/lib/apache2/modules
 server Apache "$cache/apache" tests \
     "usr/sbin/apache2 $modules/mod_ssl.so $modules/mod_proxy_http.so $modules/mod_headers.so" \

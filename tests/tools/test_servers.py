@@ -70,6 +70,7 @@ def test_a_machine_without_apt_gets_one_clear_line(checkout: Path, tmp_path: Pat
         "Prometheus cannot be fetched for tests and benches: this machine has no apt-get dpkg-deb\n"
         "VictoriaMetrics cannot be fetched for tests and benches: this machine has no apt-get"
         " dpkg-deb\n"
+        "Alertmanager cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
         "Apache cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
         "Caddy cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
         "HAProxy cannot be fetched for tests: this machine has no apt-get dpkg-deb\n"
@@ -96,6 +97,8 @@ def test_what_cannot_be_fetched_is_one_clear_line_and_leaves_nothing(
             f"Prometheus could not be fetched for tests and benches: {log} says why",
             "fetching victoria-metrics",
             f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
+            "fetching prometheus-alertmanager",
+            f"Alertmanager could not be fetched for tests: {log} says why",
             *proxies_failed(log),
         ],
     )
@@ -140,6 +143,8 @@ def test_of_what_benches_want_each_that_is_missing_is_one_line(
             "fetching prometheus",
             "fetching victoria-metrics",
             f"VictoriaMetrics could not be fetched for tests and benches: {log} says why",
+            "fetching prometheus-alertmanager",
+            f"Alertmanager could not be fetched for tests: {log} says why",
             *proxies_failed(log),
             "fetching collectd-core",
             f"collectd could not be fetched for benches: {log} says why",
