@@ -94,7 +94,8 @@ class Notify:
         self._position = 0
         self._rung = asyncio.Event()
         self._changing = asyncio.Lock()
-        self._is_running = False
+        self.is_running = False
+        """Whether it has caught up with the log, and tells."""
         self._tests: deque[float] = deque(maxlen=MOST_TESTS)
         self._testing = False
         self.folded_total = 0
@@ -117,7 +118,7 @@ class Notify:
                 await self._persist(self._follow)
                 await self._rest()
         finally:
-            self._is_running = False
+            self.is_running = False
             await self._end(list(self._consumers), FLUSH_SECONDS)
             await asyncio.gather(
                 *(channel.close() for channel in self._channels.values()), return_exceptions=True
@@ -167,7 +168,7 @@ class Notify:
                 (consumer.position for consumer in self._consumers.values()), default=last
             )
             await self._follow()
-            self._is_running = True
+            self.is_running = True
             for consumer in self._consumers.values():
                 consumer.ledger.reroute(self._routing, self._scene.book.open)
                 self._start(consumer)
@@ -280,7 +281,7 @@ class Notify:
             for name, channel in self._channels.items():
                 if (consumer := self._consumers.get(name)) is not None:
                     consumer.reroute(self._routing, channel)
-                elif self._is_running:
+                elif self.is_running:
                     await self._open(name, channel, self._position)
                     if (consumer := self._consumers.get(name)) is not None:
                         self._start(consumer)

@@ -9,8 +9,9 @@ from monitor.core import book
 from monitor.core.messages import HostUpdate, event
 from monitor.core.selectors import Selector
 from monitor.model import HostStatus
+from monitor.notify.channel import Notification
 from monitor.notify.config import RouteConfig
-from monitor.notify.folding import Draft, Ledger
+from monitor.notify.folding import Draft, Ledger, Member
 from monitor.notify.routing import Routing
 from monitor.notify.scene import Scene
 from tests.notify.alerts import said
@@ -118,3 +119,12 @@ def line(draft: Draft) -> str:
     if draft.left_out:
         words.append(f"+{draft.left_out}")
     return " ".join(words)
+
+
+def line_of(told: Notification) -> str:
+    """A notification in a line, as `line` has it."""
+    members = tuple(
+        Member(each.alert.alert, 0, 0, each.fired_at, each.resolved_at, each.held)
+        for each in told.told
+    )
+    return line(Draft(members, told.left_out, told.group, told.is_repeat, told.is_drill, ()))
