@@ -22,6 +22,8 @@ from monitor.errors import MonitorError, StartError
 from monitor.ingest.otlp import Otlp
 from monitor.ingest.remote_write import RemoteWrite
 from monitor.web.agentsocket import AgentEndpoint
+from monitor.web.alertpage import AlertPages
+from monitor.web.alertspage import AlertsPages
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
@@ -84,6 +86,8 @@ def routed(services: Services) -> Routed:
     installing = Installing(services)
     rooms = (
         pages,
+        AlertsPages(services, printer),
+        AlertPages(services, printer),
         Events(services, printer),
         Login(services, printer),
         Settings(services, printer, installing),

@@ -15,6 +15,7 @@ from quart import Response, request
 
 from monitor.core.access import CallerKind, Policy, Right
 from monitor.web import charts
+from monitor.web.alarm import QUIET, Alarm, Alarms
 from monitor.web.asgi import Scope
 from monitor.web.assets import Assets
 from monitor.web.door import caller_of
@@ -71,6 +72,8 @@ class Visitor:
     is_admin: bool
     is_open: bool
     form_token: str
+    alarm: Alarm = QUIET
+    """How many alerts want somebody, of those that they see."""
 
 
 class Printer:
@@ -78,6 +81,7 @@ class Printer:
 
     def __init__(self, services: Services) -> None:
         self._door = services.door
+        self.alarms = Alarms(services)
         self._templates = environment(services)
 
     def visitor(self) -> Visitor:
@@ -96,6 +100,7 @@ class Printer:
             is_admin=Right.ADMIN in caller.rights,
             is_open=self._door.is_open,
             form_token=self._door.form_token(caller),
+            alarm=self.alarms.of(caller.view) if Right.READ in caller.rights else QUIET,
         )
 
     def text(self, template: str, visitor: Visitor, **context: object) -> str:

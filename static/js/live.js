@@ -34,7 +34,7 @@ export class Live {
     nameCells(root);
     for (const element of root.querySelectorAll(BOUND)) {
       const { key, age, period } = /** @type {HTMLElement} */ (element).dataset;
-      const host = element.closest("tr[data-host]")?.getAttribute("data-host") ?? this.host;
+      const host = element.closest("tr[data-host], li[data-host]")?.getAttribute("data-host") ?? this.host;
       if (!key || element.closest("template")) continue;
       let keys = this.bound.get(host);
       if (!keys) this.bound.set(host, (keys = new Map()));
@@ -45,6 +45,18 @@ export class Live {
     }
     for (const bar of root.querySelectorAll("[data-bar]")) {
       append(this.bars, bar.getAttribute("data-bar") ?? "", bar);
+    }
+  }
+
+  /** Let go of elements that are no longer on the page. */
+  prune() {
+    for (const [host, keys] of this.bound) {
+      for (const [key, elements] of keys) {
+        const left = elements.filter((element) => element.isConnected);
+        if (left.length) keys.set(key, left);
+        else keys.delete(key);
+      }
+      if (!keys.size) this.bound.delete(host);
     }
   }
 

@@ -2,6 +2,9 @@
  * The entry: joins stream, store and views, and lets go of everything when the page is left.
  */
 
+import { Alarm } from "./alarm.js";
+import { AlertPage } from "./alert.js";
+import { AlertsPage } from "./alerts.js";
 import { perFrame } from "./buffer.js";
 import { onLoggedOut, showLoggedOut } from "./door.js";
 import { EventsPage } from "./events.js";
@@ -15,6 +18,9 @@ import { connect } from "./tab.js";
 
 const TICK_MS = 1_000;
 
+/** Notices after which fewer alerts, or more, want somebody. */
+const HUSHED = new Set(["ack", "silence", "maintenance"]);
+
 /**
  * What a page does beside its live values, by its name in data-page; a page may do nothing more.
  * @type {Record<string, (host: string, store: Store, live: Live, signal: AbortSignal) => View>}
@@ -23,6 +29,8 @@ const VIEWS = {
   host: (host, store, live, signal) => new HostPage(host, store, live, signal),
   fleet: (_host, store, live, signal) => new FleetPage(store, live, signal),
   events: () => new EventsPage(),
+  alerts: (_host, store, live, signal) => new AlertsPage(store, live, signal),
+  alert: (host, store, live, signal) => new AlertPage(host, store, live, signal),
 };
 
 /**
@@ -43,12 +51,14 @@ function open() {
   const live = new Live(store, host, Number(period) || 1);
   live.bind(document);
   const view = VIEWS[page]?.(host, store, live, signal) ?? NO_VIEW;
+  const alarm = new Alarm(signal);
   const statuses = new Statuses(() => view.onStatus(), signal);
 
   const apply = (/** @type {import("./messages.js").Message[]} */ messages) => {
     for (const message of messages) {
       const { type, data, id, snapshot } = message;
       if (isLogged(message)) view.onLogged?.(message);
+      if (type === "alert" || (type === "notice" && HUSHED.has(data.kind))) alarm.ask();
       if (type === "connected") {
         if (data.gap) statuses.mend();
         view.onConnected();
@@ -78,6 +88,7 @@ function open() {
   connect(from, { onMessage: push, onState }, signal);
   const timer = window.setInterval(() => {
     live.age();
+    alarm.tick();
     view.onTick();
   }, TICK_MS);
   signal.addEventListener("abort", () => clearInterval(timer));

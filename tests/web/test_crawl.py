@@ -81,6 +81,13 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/"): Expected(READERS, "/"),
     ("GET", "/hosts/<name>"): Expected(READERS, "/hosts/web-1"),
     ("GET", "/events"): Expected(READERS, "/events"),
+    ("GET", "/alerts"): Expected(READERS, "/alerts"),
+    ("GET", "/alerts/rows"): Expected(READERS, "/alerts/rows"),
+    ("GET", "/alerts/count"): Expected(READERS, "/alerts/count"),
+    ("GET", "/alerts/<id_>"): Expected(READERS, "/alerts/web-1"),
+    ("POST", "/alerts/<id_>/ack"): Expected(OPERATORS, "/alerts/nothing/ack", 404),
+    ("POST", "/alerts/<id_>/unack"): Expected(OPERATORS, "/alerts/nothing/unack", 404),
+    ("POST", "/alerts/<id_>/silence"): Expected(OPERATORS, "/alerts/nothing/silence", 404),
     ("GET", "/api/v1/openapi.json"): Expected(READERS, "/api/v1/openapi.json"),
     ("GET", "/api/v1/hosts"): Expected(READERS, "/api/v1/hosts"),
     ("GET", "/api/v1/hosts/<host>"): Expected(READERS, "/api/v1/hosts/web-1"),
@@ -177,6 +184,7 @@ class Crawled:
         rig = self.rig
         for host in ("web-1", "db-1"):
             await rig.send({CPU: 0.5}, {"processes": [{"pid": 1, "name": "init"}]}, host=host)
+            await rig.alerting.judge.say(host, host)  # an alert that is called as its host is
         await rig.pipeline.tick(time.time())
         for name, role in (("vic", Role.VIEWER), ("oscar", Role.OPERATOR), ("ann", Role.ADMIN)):
             await rig.person(name, role)
@@ -454,6 +462,7 @@ async def test_what_is_not_there_is_not_there_for_anybody(crawled: Crawled, targ
 
 HIDDEN = (
     "/hosts/{}",
+    "/alerts/{}",
     "/api/v1/hosts/{}",
     "/api/v1/hosts/{}/series",
     "/api/v1/hosts/{}/processes",
@@ -512,6 +521,9 @@ async def test_a_host_that_is_hidden_is_a_host_that_is_missing(
     "target",
     [
         "/",
+        "/alerts",
+        "/alerts?match=host=*",
+        "/alerts/rows",
         "/events",
         "/events?q=db-1&kind=host",
         "/hosts/web-1",
@@ -532,7 +544,7 @@ async def test_no_list_names_a_host_that_is_hidden(
     found = await crawled.caller(who, accept=accept)("GET", target)
     assert found.status == admins.status == 200
     assert b"db-1" not in re.sub(rb'(value="|q=|about |search.{0,9})db-1', b"", found.body)
-    if target in {"/", "/api/v1/hosts", "/events?q=db-1&kind=host"}:
+    if target in {"/", "/alerts", "/alerts/rows", "/api/v1/hosts", "/events?q=db-1&kind=host"}:
         assert b"db-1" in admins.body
 
 
