@@ -56,6 +56,12 @@ class Readers:
 class Own:
     """The series of this server's own host."""
 
+    METRICS = (
+        *(DATA_FREE, DATA_UTILIZATION, STORE_LAG),
+        *(RELOAD_FAILED, READERS_DROPPED, CHANNEL_FAILING),
+    )
+    """What they are of; those of channels have one a channel."""
+
     def __init__(self, data: Path, readers: Readers, statvfs: Statvfs = os.statvfs) -> None:
         self._data = data
         self._readers = readers
