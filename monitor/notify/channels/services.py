@@ -163,6 +163,14 @@ def _instance(url: str) -> apprise.NotifyBase | None:
     return apprise.Apprise.instantiate(url, asset=asset)
 
 
+def _sort_of(notification: Notification) -> str:
+    """What apprise calls a notification of this severity, by which services colour it."""
+    firing = [one.alert.severity for one in notification.told if not one.is_resolved]
+    if not firing:
+        return "success"
+    return "failure" if "critical" in firing else "warning"
+
+
 class _Said(logging.Handler):
     """Hears the statuses that services answered with, by thread; the lines hold secrets."""
 
@@ -229,7 +237,7 @@ class Service:
                 answer.set_result(outcome)
 
         def attempt() -> None:
-            outcome = self._attempt(message.first, message.rest)
+            outcome = self._attempt(message.first, message.rest, _sort_of(notification))
             try:
                 loop.call_soon_threadsafe(told, outcome)
             except RuntimeError:
@@ -247,17 +255,15 @@ class Service:
         except TimeoutError:
             return Outcome(Result.RETRY, f"{self._service} did not answer in time")
 
-    def _attempt(self, title: str, text: str) -> Outcome:
-        import apprise  # noqa: PLC0415 - it is imported already
-
+    def _attempt(self, title: str, text: str, sort: str) -> Outcome:
         thread = threading.get_ident()
         _said.statuses[thread] = 0
         try:
             is_taken = self._plugin.notify(
                 title=title,
                 body=text,
-                body_format=apprise.NotifyFormat.TEXT,
-                notify_type=apprise.NotifyType.WARNING,
+                body_format="text",
+                notify_type=sort,
             )
         except Exception as error:  # noqa: BLE001 - a service's fault is that channel's, no more
             # Not the text: it may quote the address, which is a key.
