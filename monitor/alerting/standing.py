@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from monitor.core.rules.model import Rule, Severity
 
@@ -53,7 +54,7 @@ class RuleState:
         return self.series > 0
 
     @property
-    def state(self) -> str:
+    def state(self) -> Literal["firing", "pending", "inactive", "not_applicable"]:
         """In a word: ``firing``, ``pending``, ``inactive`` or ``not_applicable``."""
         if self.firing:
             return "firing"

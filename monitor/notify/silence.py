@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -18,6 +19,8 @@ from monitor.notify.schedules import Schedule, parse_until
 
 CONFIGURED = "config:"
 """What the ids of the configuration's begin with."""
+
+State = Literal["pending", "active", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Silence:
             found.append(self.schedule.next_change(at))
         return min(found)
 
-    def state(self, at: float) -> str:
+    def state(self, at: float) -> State:
         """In a word: ``pending`` before it holds, ``active``, or ``expired``."""
         if self.is_over(at):
             return "expired"

@@ -15,6 +15,7 @@ from monitor.core.state import HostState
 from monitor.errors import NotFound, Unavailable
 from monitor.fleet.fleet import Refusal
 from monitor.model import Cell, SeriesKey
+from monitor.web.alertsapi import AlertsApi
 from monitor.web.answers import (
     Enrolled,
     Enrolment,
@@ -33,6 +34,7 @@ from monitor.web.answers import (
     SimplePush,
 )
 from monitor.web.asked import PARAMETERS, RANGE
+from monitor.web.channelsapi import ChannelsApi
 from monitor.web.enrolment import Enrolments
 from monitor.web.history import Histories
 from monitor.web.hostactions import HostActions
@@ -40,7 +42,9 @@ from monitor.web.metricspage import METRICS_PARAMETERS, MetricsPage
 from monitor.web.openapi import Operation, Parameter, document
 from monitor.web.query import Query
 from monitor.web.routes import asking
+from monitor.web.rulesapi import RulesApi
 from monitor.web.services import Services
+from monitor.web.silencesapi import SilencesApi
 from monitor.web.sources import source_name
 from monitor.web.turns import Turns
 
@@ -60,7 +64,9 @@ class Api:
         self._metrics = MetricsPage(services)
         self._histories = Histories(services, Turns(services.load))
         self._actions = HostActions(services)
-        self.operations = self._table()
+        rooms = (AlertsApi, SilencesApi, RulesApi, ChannelsApi)
+        alerting = (operation for room in rooms for operation in room(services).operations)
+        self.operations = (*self._table(), *alerting)
         self._document = _encoder.encode(document(self.operations, monitor.__version__))
 
     def _table(self) -> tuple[Operation, ...]:

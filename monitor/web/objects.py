@@ -13,6 +13,7 @@ from monitor.access.office import Office
 from monitor.access.records import Account, Session, Token
 from monitor.core.access import Caller, Right
 from monitor.core.book import Alert, Book
+from monitor.core.selectors import Selector
 from monitor.core.state import HostState, LiveState
 from monitor.errors import InputError, NotFound, excerpt
 from monitor.fleet.fleet import Fleet, Refusal
@@ -92,6 +93,14 @@ class Objects:
     def sees_silence(self, caller: Caller, silence: Silence) -> bool:
         """Whether a silence may be seen: it names no host that may not."""
         return caller.view.sees_all_hosts or is_confined(silence.match, caller.hosts)
+
+    def require_silenceable(self, caller: Caller, match: Selector) -> None:
+        """Raise a 403 where a selector might take what is of hosts that are not seen."""
+        if caller.view.sees_all_hosts or is_confined(match, caller.hosts):
+            return
+        globs = excerpt(", ".join(caller.hosts))
+        detail = f"this login sees {globs} only: name hosts within that, as in host=NAME"
+        raise InputError(detail, code="hosts_required", field="match", status=403)
 
     def session(self, caller: Caller, id_: str) -> Session:
         """A session: one's own, or any for an administrator.  Raises `NotFound`."""

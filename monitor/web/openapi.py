@@ -21,7 +21,7 @@ Handler = Callable[..., Awaitable[Response]]
 
 _REF = "#/components/schemas/{name}"
 _BYTES = {"type": "string", "format": "binary"}
-_PLACEHOLDER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
+_PLACEHOLDER = re.compile(r"<(?:[a-z]+(?:\([^)]*\))?:)?([a-z_]+)>")
 
 
 @dataclass(frozen=True, slots=True)

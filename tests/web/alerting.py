@@ -121,6 +121,12 @@ class Alerting:
     judge: Judge
     reloads: Reloads = field(default_factory=Reloads)
 
+    def renew(self, notify: Notifier, log: EventLog, registry: Registry) -> None:
+        """Begin anew, with nothing that fires and nothing that is told, for another test."""
+        made, other = alerting(log, registry)
+        self.judge, self.reloads = made.judge, made.reloads
+        notify.__dict__.update(other.__dict__)
+
 
 def alerting(
     log: EventLog, registry: Registry, clock: Callable[[], float] = time.time

@@ -53,6 +53,6 @@ class PeopledRig(Rig):
         found = []
         for event in events:
             details = event.data.get("details")
-            if isinstance(details, dict):
+            if isinstance(details, dict) and event.data["kind"] == "audit":
                 found.append((details["action"], details["target"], details["outcome"]))
         return found

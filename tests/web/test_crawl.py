@@ -105,6 +105,23 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/api/v1/hosts/<host>/markers"): Expected(READERS, "/api/v1/hosts/web-1/markers"),
     ("GET", "/api/v1/history"): Expected(READERS, f"/api/v1/history?host=web-1&metric={CPU}"),
     ("GET", "/api/v1/stream"): Expected(READERS, "/api/v1/stream?topics=fleet&follow=0"),
+    ("GET", "/api/v1/alerts"): Expected(READERS, "/api/v1/alerts?state=all"),
+    ("GET", "/api/v1/alerts/<alert>"): Expected(READERS, "/api/v1/alerts/web-1"),
+    ("POST", "/api/v1/alerts/<alert>/ack"): Expected(OPERATORS, "/api/v1/alerts/none/ack", 404),
+    ("DELETE", "/api/v1/alerts/<alert>/ack"): Expected(OPERATORS, "/api/v1/alerts/none/ack", 404),
+    ("GET", "/api/v1/silences"): Expected(READERS, "/api/v1/silences"),
+    ("POST", "/api/v1/silences"): Expected(OPERATORS, "/api/v1/silences", 415),
+    ("POST", "/api/v1/silences/preview"): Expected(OPERATORS, "/api/v1/silences/preview", 415),
+    ("DELETE", "/api/v1/silences/<string(minlength=8):silence>"): Expected(
+        OPERATORS, "/api/v1/silences/0123456789", 404
+    ),
+    ("GET", "/api/v1/rules"): Expected(READERS, "/api/v1/rules"),
+    ("POST", "/api/v1/rules/reload"): Expected(OPERATORS, "/api/v1/rules/reload"),
+    ("POST", "/api/v1/rules/backtest"): Expected(READERS, "/api/v1/rules/backtest", 415),
+    ("GET", "/api/v1/channels"): Expected(READERS, "/api/v1/channels"),
+    ("POST", "/api/v1/channels/<channel>/test"): Expected(
+        OPERATORS, "/api/v1/channels/none/test", 404
+    ),
     ("GET", "/metrics"): Expected(SCRAPERS, "/metrics"),
     ("POST", "/api/v1/push"): Expected(PUSHERS, "/api/v1/push", 200, "push"),
     ("GET", "/api/v1/agent"): Expected(PUSHERS, "/api/v1/agent", 426),
@@ -295,6 +312,7 @@ async def opened() -> AsyncIterator[Crawled]:
     made = Crawled(rig)
     for host in ("web-1", "db-1"):
         await rig.send({CPU: 0.5}, {"processes": [{"pid": 1, "name": "init"}]}, host=host)
+        await rig.alerting.judge.say(host, host)
     await rig.pipeline.tick(time.time())
     # There is nobody to be named in an address of an account's: whoever makes one ends it.
     made.headers["open"] = {}
@@ -463,6 +481,8 @@ async def test_what_is_not_there_is_not_there_for_anybody(crawled: Crawled, targ
 HIDDEN = (
     "/hosts/{}",
     "/alerts/{}",
+    "/api/v1/alerts/{}",
+    "/api/v1/alerts?host={}",
     "/api/v1/hosts/{}",
     "/api/v1/hosts/{}/series",
     "/api/v1/hosts/{}/processes",
@@ -507,7 +527,7 @@ async def test_a_host_that_is_hidden_is_a_host_that_is_missing(
         assert foreign.status in {200, 404}
         assert b"db-1" not in foreign.body.replace(b"host=db-1", b"")
     else:
-        assert foreign.status == (400 if "history" in target else 404)
+        assert foreign.status == (400 if "host={}" in target else 404)
     if "stream" not in target or accept == "*/*":
         for name, host in ((who, "web-1"), ("admin", "db-1")):
             seen = await crawled.caller(name, accept=accept)("GET", target.format(host))
@@ -524,6 +544,9 @@ async def test_a_host_that_is_hidden_is_a_host_that_is_missing(
         "/alerts",
         "/alerts?match=host=*",
         "/alerts/rows",
+        "/api/v1/alerts?state=all",
+        "/api/v1/silences",
+        "/api/v1/rules",
         "/events",
         "/events?q=db-1&kind=host",
         "/hosts/web-1",
@@ -544,7 +567,14 @@ async def test_no_list_names_a_host_that_is_hidden(
     found = await crawled.caller(who, accept=accept)("GET", target)
     assert found.status == admins.status == 200
     assert b"db-1" not in re.sub(rb'(value="|q=|about |search.{0,9})db-1', b"", found.body)
-    if target in {"/", "/alerts", "/alerts/rows", "/api/v1/hosts", "/events?q=db-1&kind=host"}:
+    if target in {
+        "/",
+        "/alerts",
+        "/alerts/rows",
+        "/api/v1/alerts?state=all",
+        "/api/v1/hosts",
+        "/events?q=db-1&kind=host",
+    }:
         assert b"db-1" in admins.body
 
 
