@@ -152,7 +152,7 @@ def _laid(layers: Sequence[Layer], faults: list[Fault]) -> dict[str, Laid]:
             elif name not in laid and len(laid) == MOST_RULES:
                 faults.append(Fault(path, f"there are more than {MOST_RULES:,} rules", number))
                 return laid
-            elif name not in laid and set(table) <= {"enabled"} and not layer.is_default:
+            elif name not in laid and set(table) == {"enabled"} and not layer.is_default:
                 near = guess(name, laid)
                 sentence = f"there is no rule of this name to turn on or off{near}"
                 faults.append(Fault(path, sentence, number))
