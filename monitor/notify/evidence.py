@@ -1,8 +1,6 @@
 """What an alert's evidence says, read with care: it came out of the log, and any part may miss.
 
-The shape: ``{"at", "processes": {"cpu" | "memory" | "io": [{"pid", "name", "user", "value"}]},
-"pressure": {KEY: ratio}, "series": [{"key", "style", "t", "v"}], "changes": [{"at", "text"}],
-"host": {"status", "uptime"}, "related": {KEY: value}, "forecast": {"full_in_seconds"}}``.
+Who makes it (`monitor.alerting.evidence`) says what its shape is.
 """
 
 from __future__ import annotations
@@ -15,17 +13,21 @@ from typing import Any
 from monitor.core.messages import Alert
 from monitor.notify.wording import harmless, parsed, value_words
 
-KINDS = ("cpu", "memory", "io")
+KINDS = ("cpu", "memory", "io", "descriptors")
 """What processes are told for."""
+
+MOST_UNITS = 3
 
 MOST_CULPRITS = 5
 MOST_CHANGES = 10
 NAME_CHARACTERS = 60
 TEXT_CHARACTERS = 160
 
-_STYLES = {"cpu": "percent", "memory": "bytes", "io": "bytes_per_second"}
+_STYLES = {"cpu": "percent", "memory": "bytes", "io": "bytes_per_second", "descriptors": "number"}
 _KINDS_OF = (
     ("system.cpu.", "cpu"),
+    ("system.processes.file_descriptors", "descriptors"),
+    ("system.file_descriptors", "descriptors"),
     ("system.memory.", "memory"),
     ("system.paging.", "memory"),
     ("system.disk.", "io"),
@@ -35,7 +37,11 @@ _KINDS_OF = (
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """A process that uses much of something; `value` is of one processor, bytes or bytes/s."""
+    """A process that uses much of something.
+
+    `value` is of one processor, bytes, bytes/s, or a number of descriptors; `pid` is 0 where it is
+    not known.
+    """
 
     kind: str
     pid: int
@@ -46,7 +52,8 @@ class Culprit:
     @property
     def value_words(self) -> str:
         """How much."""
-        return value_words(self.value, _STYLES[self.kind])
+        words = value_words(self.value, _STYLES[self.kind])
+        return f"{words} descriptors" if self.kind == "descriptors" else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,27 @@ def culprits(alert: Alert, kind: str) -> list[Culprit]:
     return found
 
 
-def kind_of(metric: str) -> str:
-    """What processes a metric's alert is blamed on; nothing where it is none of theirs."""
-    if metric.startswith("system.linux.pressure"):
-        return ""
-    return next((kind for start, kind in _KINDS_OF if metric.startswith(start)), "")
+def kind_of(key: str) -> str:
+    """What processes an alert of a KEY is blamed on; nothing where it is none of theirs."""
+    series = parsed(key)
+    if series.name.startswith("system.linux.pressure"):
+        resource = dict(series.attributes).get("resource", "")
+        return resource if resource in KINDS else ""
+    return next((kind for start, kind in _KINDS_OF if series.name.startswith(start)), "")
+
+
+def units(alert: Alert) -> list[str]:
+    """The control groups that are fullest, in words; only alerts of such have any."""
+    style = "bytes" if ".memory" in parsed(alert.metric).name else "number"
+    found = []
+    for each in _list(_table(alert.evidence).get("units"))[:MOST_UNITS]:
+        row = _table(each)
+        name, value = harmless(_text(row.get("name")), NAME_CHARACTERS), _number(row.get("value"))
+        limit = _number(row.get("limit"))
+        if name and value is not None:
+            of = f" of {value_words(limit, style)}" if limit is not None else ""
+            found.append(f"{name} {value_words(value, style)}{of}")
+    return found
 
 
 def changes(alert: Alert) -> list[Change]:

@@ -167,11 +167,12 @@ def _extras(alert: Alert) -> Iterable[str]:
     seconds = evidence.full_in(alert)
     if seconds is not None and not any(word in said for word in ("full in", "will be full")):
         yield f"full in ~{length_words(_roughly(seconds))}"
-    kind = evidence.kind_of(name)
+    kind = evidence.kind_of(alert.metric)
     for culprit in evidence.culprits(alert, kind)[:1] if kind else ():
         if culprit.name and culprit.name not in alert.summary:
             words = f" {culprit.value_words}" if culprit.value is not None else ""
             yield harmless(culprit.name, WORD_CHARACTERS) + words
+    yield from evidence.units(alert)[:1]
 
 
 def _roughly(seconds: float) -> float:

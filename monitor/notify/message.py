@@ -50,7 +50,7 @@ LATEST_INSTANT = 253_402_300_799.0
 """The last second of the year 9999."""
 
 _WEB = re.compile(r"https?://[!-~]{1,1000}\Z")
-_KIND_WORDS = {"cpu": "CPU", "memory": "Memory", "io": "Disk"}
+_KIND_WORDS = {"cpu": "CPU", "memory": "Memory", "io": "Disk", "descriptors": "Descriptors"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +168,16 @@ def _details(one: Told, now: float) -> Iterator[str]:
 
 def _evidence(one: Told) -> Iterator[str]:
     alert = one.alert
-    own = evidence.kind_of(parsed(alert.metric).name)
+    own = evidence.kind_of(alert.metric)
     for kind in sorted(evidence.KINDS, key=lambda each: each != own):
         culprits = evidence.culprits(alert, kind)[:CULPRITS_TOLD]
         if culprits:
             words = "; ".join(
-                f"{each.name} {each.value_words} (pid {each.pid}"
-                f"{f', {each.user}' if each.user else ''})"
-                for each in culprits
+                f"{each.name} {each.value_words}{_identity(each)}" for each in culprits
             )
             yield f"{_KIND_WORDS[kind]}: {words}"
+    if units := evidence.units(alert):
+        yield f"Units: {'; '.join(units)}"
     pressure = evidence.pressure(alert)
     if pressure:
         words = ", ".join(
@@ -191,6 +191,12 @@ def _evidence(one: Told) -> Iterator[str]:
     up = evidence.uptime(alert)
     if up is not None and up < 3_600:
         yield f"The host had been up for {length_words(up)}"
+
+
+def _identity(culprit: evidence.Culprit) -> str:
+    known = [f"pid {culprit.pid}"] if culprit.pid else []
+    known += [culprit.user] if culprit.user else []
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _links(notification: Notification, public_url: str) -> Iterator[Link]:

@@ -94,6 +94,45 @@ FIRST_LINES = [
         id="who is to blame",
     ),
     pytest.param(
+        notification(
+            told(
+                summary="A process of db-1 has 91 % of its file descriptors open",
+                metric="system.processes.file_descriptors.utilization",
+                severity="warning",
+                attributes={},
+                evidence={
+                    "processes": {"descriptors": [{"pid": None, "name": "leaky", "value": 930}]}
+                },
+            )
+        ),
+        "WARN db-1 A process 91 % of its file descriptors open, leaky 930 descriptors",
+        id="a descriptor leak",
+    ),
+    pytest.param(
+        notification(
+            told(
+                summary="A service or container of db-1 has 95 % of its tasks",
+                metric="system.cgroups.pids.utilization",
+                attributes={},
+                evidence={"units": [{"name": "batch.service", "value": 950, "limit": 1000}]},
+            )
+        ),
+        "CRIT db-1 A service or container 95 % of its tasks, batch.service 950 of 1000",
+        id="a unit that forks",
+    ),
+    pytest.param(
+        notification(
+            told(
+                summary="db-1 stands still for its disks 45 % of the time",
+                metric='system.linux.pressure{kind="full",resource="io"}',
+                attributes={},
+                severity="warning",
+            )
+        ),
+        "WARN db-1 stands still for its disks 45 % of the time, full in ~40 min, logger 250 MB/s",
+        id="pressure",
+    ),
+    pytest.param(
         notification(told(), is_drill=True),
         "DRILL CRIT db-1 /var 97 % full, 4.1 GB free, full in ~40 min, logger 250 MB/s",
         id="a drill",

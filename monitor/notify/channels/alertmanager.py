@@ -34,6 +34,9 @@ REPEAT_SECONDS = 60.0
 ENDS_AFTER_SECONDS = 4 * REPEAT_SECONDS
 """Prometheus' measure: three of these may be lost before it looks resolved."""
 
+MOST_TOLD = 1_000
+"""Alerts of one post, some 700 bytes each: what it is not told of does not fire there."""
+
 _HOPELESS = HOPELESS | {400}
 """An alert that it finds invalid stays so."""
 
@@ -43,6 +46,7 @@ class Alertmanager:
 
     kind = "alertmanager"
     repeat_seconds: ClassVar[float | None] = REPEAT_SECONDS
+    most_told: ClassVar[int] = MOST_TOLD
 
     def __init__(
         self,
