@@ -210,8 +210,8 @@ async def before(
 def full_in(series: Sequence[Mapping[str, Any]]) -> float | None:
     """In how many seconds the first of drawn series, a share, reaches 1 at its recent pace.
 
-    The pace is the median of the slopes between points half of the series apart, as one that jumps
-    once does not move.  None where it does not fill, or not soon.
+    The pace is the median of the slopes between points a quarter of the series apart, which one
+    jump does not turn (`monitor.core.forecast`).  None where it does not fill, or not soon.
     """
     if not series or series[0]["style"] != "percent":
         return None
@@ -220,10 +220,10 @@ def full_in(series: Sequence[Mapping[str, Any]]) -> float | None:
         for at, value in zip(series[0]["t"], series[0]["v"], strict=True)
         if value is not None
     ]
-    half = len(points) // 2
+    apart = len(points) // 4
     slopes = [
         (late[1] - early[1]) / (late[0] - early[0])
-        for early, late in zip(points, points[half:], strict=False)
+        for early, late in zip(points, points[apart:], strict=False)
         if late[0] > early[0]
     ]
     if len(slopes) < LEAST_SLOPES:

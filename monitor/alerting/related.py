@@ -7,6 +7,7 @@ or device, pick among the series of a metric.  It knows no values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from monitor.model import Schema, SeriesKey, key
 
@@ -110,16 +111,20 @@ def related(metric: str, attributes: Mapping[str, str], schema: Schema) -> list[
 
     Of a metric with attributes those series count that agree with the alert's own attributes.
     """
-    wanted = next((keys for start, keys in _BY_PREFIX if metric.startswith(start)), _HOST)
     found: dict[str, None] = {}
-    for text in wanted:
-        entry = SeriesKey.parse(text)
+    for entry in _wanted(metric):
         columns = schema.columns_by_name.get(entry.name, ())
         for column in _picked(entry, attributes, schema, columns):
             found.setdefault(schema.texts[column])
             if len(found) == MOST_VALUES:
                 return list(found)
     return list(found)
+
+
+@lru_cache(maxsize=1_024)
+def _wanted(metric: str) -> tuple[SeriesKey, ...]:
+    texts = next((keys for start, keys in _BY_PREFIX if metric.startswith(start)), _HOST)
+    return tuple(map(SeriesKey.parse, texts))
 
 
 def _picked(
