@@ -8,6 +8,7 @@ import io
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,8 @@ def test_which_schemes_pass() -> None:
     assert not {"http", "https", "file", "exec", "alertmanager"} & set(found), "these are ours"
     passing = sum(not why for why in found.values())
     assert passing > 100
+    page = (Path(__file__).parents[3] / "docs" / "notifications.md").read_text()
+    assert f"{passing} of {len(found)} schemes pass" in page
     described = services._plugins()
     for scheme, why in found.items():
         if not why and scheme not in ("ntfy", "ntfys"):
