@@ -7,6 +7,6 @@ joins the two, `effective` prints what came out.
 """
 
 from monitor.config.effective import render
-from monitor.config.settings import Settings, default_data_dir, find, load
+from monitor.config.settings import RELOADED, Settings, default_data_dir, find, load
 
-__all__ = ["Settings", "default_data_dir", "find", "load", "render"]
+__all__ = ["RELOADED", "Settings", "default_data_dir", "find", "load", "render"]

@@ -151,7 +151,12 @@ def _built(
 def _check_together(
     table: KeyPath, values: Any, document: Document, complaints: list[Complaint]
 ) -> None:
-    """Ask a room whether its keys agree; the fault is where the first of them was written."""
+    """Ask a room whether its keys agree; the fault is where the first of them was written.
+
+    A table with a fault of its own is not asked: it may lack just what that fault is about.
+    """
+    if any(complaint.path[: len(table)] == table for complaint in complaints):
+        return
     for keys, sentence in getattr(values, "faults", tuple)():
         said = [key for key in keys if (*table, key) in document.origins]
         path = (*table, (said or keys)[0])

@@ -25,7 +25,7 @@ def rules(document: Document, complaints: list[Complaint], *, with_shipped: bool
         return shipped_rules()
     below = [shipped()] if with_shipped else []
     found, faults = read_layers([*below, *map(_layer, parts)])
-    for fault in faults:
+    for fault in sorted(faults, key=lambda each: each.layer):
         number = fault.layer - len(below)
         origin = (
             parts[number].origin(fault.path)

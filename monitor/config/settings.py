@@ -37,6 +37,9 @@ from monitor.web.config import ServerConfig
 SYSTEM_CONFIG = Path("/etc/awoooi-monitor/config.toml")
 """Where a package or an operator puts the configuration of a whole machine."""
 
+RELOADED = frozenset({"rules", "defaults", "channels", "routes", "silences", "heartbeat"})
+"""Sections that hold anew when the configuration is read while the server runs."""
+
 MOST_COMPLAINTS = 100
 """How many complaints are told; the rest are counted."""
 
