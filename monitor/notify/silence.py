@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -130,8 +131,10 @@ class Holding:
         return next((each for each in self.plain if each.match.matches(labels)), None)
 
 
-def configured(configs: Sequence[SilenceConfig], origins: Sequence[str] = ()) -> list[Silence]:
-    """The silences of a configuration, which was checked; `origins` are their places in files.
+def configured(
+    configs: Sequence[SilenceConfig], origins: Mapping[str, str] = MappingProxyType({})
+) -> list[Silence]:
+    """The silences of a configuration, which was checked; `origins` are `Settings.origins`.
 
     Raises `ValueError` with a sentence where a time cannot be read all the same.
     """
@@ -144,7 +147,7 @@ def configured(configs: Sequence[SilenceConfig], origins: Sequence[str] = ()) ->
             schedule=Schedule.parse(each.schedule) if each.schedule else None,
             comment=each.comment,
             by="the configuration",
-            origin=origins[place] if place < len(origins) else "",
+            origin=origins.get(f"silences.{place}", ""),
         )
         for place, each in enumerate(configs)
     ]

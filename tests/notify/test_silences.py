@@ -36,7 +36,9 @@ class Desk:
         self.now = NOW
         self.log = MemoryLog()
         self.registry = MemoryRegistry()
-        self.configured = configured(config, ["main.toml:3", "main.toml:7"])
+        self.configured = configured(
+            config, {"silences.0": "main.toml:3", "silences.1": "main.toml:7"}
+        )
         self.silences = self.another()
 
     def another(self) -> Silences:

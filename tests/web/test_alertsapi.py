@@ -324,7 +324,7 @@ async def test_ending_a_silence(site: Site) -> None:
     assert ended.json()["ended_by"] == made["by"]
     assert (await site.ask("DELETE", "/silences/0123456789")).status == 404
     config = SilenceConfig(match=Selector.parse("host=web-1"), schedule="Sat")
-    site.notify.silences.reconfigure(configured([config], ["main.toml:3"]))
+    site.notify.silences.reconfigure(configured([config], {"silences.0": "main.toml:3"}))
     first = (await site.get("/silences"))[0]
     assert (first["id"], first["origin"], first["configured"]) == ("config:0", "main.toml:3", True)
     assert first["starts"] is first["created"] is None
