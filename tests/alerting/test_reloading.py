@@ -243,7 +243,7 @@ async def test_a_file_changes(house: House, monkeypatch: pytest.MonkeyPatch) -> 
         house.write(RULE.format(50))
         await until(lambda: reloads.state.last is not None)
         assert list(reloads.state.last.diff.changed) == ["queue"]  # type: ignore[union-attr]
-        with (house.folder / "config.toml").open("a") as file:  # noqa: ASYNC230 - one line
+        with (house.folder / "config.toml").open("a") as file:
             file.write("for = 3\n")
         await until(lambda: reloads.state.is_failing)
         house.write(RULE.format(60))
