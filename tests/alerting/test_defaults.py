@@ -6,6 +6,7 @@ Every name finishes the sentence "it must be that …".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from monitor.alerting import changes, synthetic
 from monitor.alerting.shipped import shipped
 from monitor.core.catalog import CATALOG
+from monitor.core.quantity import format_seconds
 from monitor.core.rules.model import Above, Below, Level, Limit, Severity
 from monitor.core.rules.reading import Layer, read_layers
 from monitor.core.series import Floats
@@ -551,3 +553,16 @@ def test_a_kill_is_one_alert_however_many_processes_die() -> None:
     unit = key("cgroup.memory.oom_kills", unit="web.service")
     day = alone({unit: lambda s: np.where((s > 600) & (s % 240 < 10), 0.1, 0.0)}, 1, 10)
     assert len(day.firings("oom_kill")) == 1
+
+
+def test_the_page_of_docs_has_each_with_its_severities_and_for() -> None:
+    page = (Path(__file__).parents[2] / "docs/default-rules.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    told = {row[1].strip(" `"): (row[2].strip(), row[4].strip()) for row in rows}
+    assert told == {
+        name: (
+            ", ".join(level.severity for level in rule.levels),
+            format_seconds(rule.levels[0].for_seconds),
+        )
+        for name, rule in RULES.items()
+    }
