@@ -23,6 +23,9 @@ MOST_CHANGES = 10
 NAME_CHARACTERS = 60
 TEXT_CHARACTERS = 160
 
+LONGEST_FORECAST_SECONDS = 366 * 86_400.0
+"""What is full only then is not told to fill."""
+
 _STYLES = {"cpu": "percent", "memory": "bytes", "io": "bytes_per_second", "descriptors": "number"}
 _KINDS_OF = (
     ("system.cpu.", "cpu"),
@@ -140,7 +143,7 @@ def full_in(alert: Alert) -> float | None:
     """In how many seconds it is full, where that is known."""
     forecast = _table(_table(alert.evidence).get("forecast"))
     found = _number(forecast.get("full_in_seconds"))
-    return found if found is not None and found >= 0 else None
+    return found if found is not None and 0 <= found <= LONGEST_FORECAST_SECONDS else None
 
 
 def uptime(alert: Alert) -> float | None:
@@ -150,8 +153,25 @@ def uptime(alert: Alert) -> float | None:
 
 
 def told(alert: Alert) -> dict[str, Any]:
-    """The evidence for machines: all of it but the series, which are for drawing and long."""
-    return {name: value for name, value in _table(alert.evidence).items() if name != "series"}
+    """The evidence for machines: all of it but the series, which are for drawing and long.
+
+    What JSON cannot say, no number and infinite ones, is null.
+    """
+    found = {name: value for name, value in _table(alert.evidence).items() if name != "series"}
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _plain(found: Any) -> Any:
+    match found:
+        case float():
+            return found if math.isfinite(found) else None
+        case Mapping():
+            return {str(name): _plain(value) for name, value in found.items()}
+        case list() | tuple():
+            return [_plain(value) for value in found]
+        case _:
+            return found
 
 
 def _table(found: object) -> Mapping[str, Any]:

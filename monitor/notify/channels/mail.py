@@ -174,7 +174,7 @@ class Mail:
             hostname=self._address.place.host,
             sock=connected,
             local_hostname=_own_name(),
-            timeout=self._deadline_seconds,
+            timeout=None,  # there is one deadline for all of it; theirs may swallow a cancellation
             use_tls=self._address.is_tls_at_once,
             start_tls=False,
             tls_context=self._tls,

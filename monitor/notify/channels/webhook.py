@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import ssl
 from collections.abc import Callable
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import monitor
 from monitor.core.secret import Secret
@@ -28,6 +30,9 @@ from monitor.outbound.targets import Target
 
 VERSION = 1
 """Of the object's shape."""
+
+_IN_A_HEADER = "!#$&'()*+,/:;=?@[]~"
+"""What of a key stands in a header as it is, beside letters, digits and ``_.-``."""
 
 AGENT = f"awoooi-monitor/{monitor.__version__}"
 
@@ -67,7 +72,7 @@ class Webhook:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": AGENT,
-            "Idempotency-Key": notification.key,
+            "Idempotency-Key": quote(notification.key, safe=_IN_A_HEADER),
             "X-Awoooi-Attempt": str(notification.attempt),
         }
         if self._secret is not None:
@@ -111,8 +116,15 @@ def body(notification: Notification, public_url: str) -> bytes:
         "alerts": [_alert(one, public_url) for one in notification.told],
         "left_out": notification.left_out,
     }
-    text = json.dumps(found, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        found, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    )
     return text.encode("utf-8", "replace")
+
+
+def _finite(value: float | None) -> float | None:
+    """A number as JSON can say it."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _rank(severity: str) -> int:
@@ -132,11 +144,11 @@ def _alert(one: Told, public_url: str) -> dict[str, Any]:
         "title": line_of(one),
         "summary": alert.summary,
         "metric": alert.metric,
-        "value": alert.value,
-        "peak": alert.peak,
+        "value": _finite(alert.value),
+        "peak": _finite(alert.peak),
         "limit": alert.limit,
         "style": alert.unit,
-        "began": alert.began,
+        "began": _finite(alert.began),
         "fired": one.fired_at,
         "resolved": one.resolved_at or None,
         "reason": alert.reason,

@@ -107,7 +107,7 @@ def test_hosts_that_are_put_together_have_been_read() -> None:
         for scheme, why in services.schemes().items()
         if not why
         and scheme not in ("ntfy", "ntfys")
-        and made_of_parts.search(inspect.getsource(described[scheme]))
+        and made_of_parts.search(Path(inspect.getfile(described[scheme])).read_text())
     }
     assert found == PUT_TOGETHER
 
