@@ -50,6 +50,9 @@ MOST_KEPT_BYTES = 4_000_000
 
 TEXT_CHARACTERS = 160
 
+IDENTITY_CHARACTERS = 16
+"""Of what names a boot: enough to tell two of one host apart."""
+
 BOOTS = "monitor.host.boots"
 UNCLEAN_BOOT = "monitor.host.unclean_boot"
 KERNEL_CHANGED = "monitor.host.kernel_changed"
@@ -210,7 +213,7 @@ class Changes:
     @staticmethod
     def _booted(host: HostState, known: _Known) -> bool:
         """Whether it booted since the last look; the present boot is remembered."""
-        identity = _system(host, "boot_id")
+        identity = _system(host, "boot_id")[:IDENTITY_CHARACTERS]
         boot_time, uptime = host.value("system.boot_time"), host.value("system.uptime")
         if identity and known.boot_id:
             booted = identity != known.boot_id
