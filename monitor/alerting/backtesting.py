@@ -247,13 +247,8 @@ class _Run:
         return group
 
     def _picked(self, series: SeriesBuckets) -> Floats:
-        match self._statistics[SeriesKey.parse(series.key).name]:
-            case Statistic.MINIMUM:
-                return series.minimum
-            case Statistic.MAXIMUM:
-                return series.maximum
-            case _:
-                return series.average
+        picked = self._statistics[SeriesKey.parse(series.key).name]
+        return picked.of(series.minimum, series.average, series.maximum)
 
     async def _level(self, wanted: dict[str, tuple[str, ...]]) -> None:
         """Have all histories in the widest buckets of any: peers are judged together."""

@@ -47,6 +47,16 @@ class Statistic(enum.StrEnum):
     AVERAGE = "average"
     MAXIMUM = "maximum"
 
+    def of(self, minimum: Floats, average: Floats, maximum: Floats) -> Floats:
+        """That one of the three."""
+        match self:
+            case Statistic.MINIMUM:
+                return minimum
+            case Statistic.MAXIMUM:
+                return maximum
+            case _:
+                return average
+
 
 @dataclass(frozen=True)
 class History:
