@@ -33,7 +33,7 @@ from monitor.core.rules.model import (
     Rule,
     Severity,
 )
-from monitor.core.series import Floats
+from monitor.core.series import Floats, unrounded
 from monitor.model import Schema
 
 STEPS_AT_ONCE = 512
@@ -55,7 +55,7 @@ class Statistic(enum.StrEnum):
             case Statistic.MAXIMUM:
                 return maximum
             case _:
-                return average
+                return unrounded(minimum, average, maximum)
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,18 @@ def bucketed(
     maximum[filled] = np.maximum.reduceat(values, edges)
     average[filled] = np.add.reduceat(values, edges) / sizes
     return minimum, average, maximum
+
+
+ROUNDED_SHARE = 1e-9
+"""An average that is outside of what it is of by less of itself was only rounded."""
+
+
+def unrounded(minimum: Floats, average: Floats, maximum: Floats) -> Floats:
+    """Averages of buckets, without what adding up has rounded: of 0.1 alone it is 0.1.
+
+    So what stays exactly at a limit is not above it.
+    """
+    inside = np.clip(average, minimum, maximum)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(inside - average) <= ROUNDED_SHARE * np.abs(average)
+    return np.where(near, inside, average)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.series import LOOKBACK_SECONDS, bucket_plan, bucketed, rates
+from monitor.core.series import LOOKBACK_SECONDS, bucket_plan, bucketed, rates, unrounded
 
 NAN = math.nan
 
@@ -92,3 +92,12 @@ def test_buckets_lose_and_invent_nothing(values: list[float], width: int) -> Non
         assert low[bucket] == inside.min()
         assert high[bucket] == inside.max()
         assert mean[bucket] == pytest.approx(inside.mean(), abs=1e-3)
+
+
+def test_an_average_is_not_outside_of_what_it_is_of_by_a_rounding() -> None:
+    """It must be that what is exactly at a limit stays there, and all else as it is."""
+    low = np.array([0.1, 0.1, 5.0, np.nan, -0.1])
+    average = np.array([0.10000000000000002, 0.2, 5.01, np.nan, -0.10000000000000002])
+    high = np.array([0.1, 0.3, 5.0, np.nan, -0.1])
+    found = unrounded(low, average, high)
+    assert np.array_equal(found, [0.1, 0.2, 5.01, np.nan, -0.1], equal_nan=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from monitor.core.aggregate import Aggregate
 from monitor.core.rules.model import Reduce
-from monitor.core.series import Floats
+from monitor.core.series import Floats, unrounded
 
 MOST_BUCKETS = 60
 """A window of ten minutes moves in steps of ten seconds.  A row costs at most 12 bytes a bucket
@@ -209,6 +209,7 @@ class Window:
             return
         held = HELD_PERIODS * float(np.median(np.diff(at))) if len(at) > 1 else self._step
         at, minimum, average, maximum = (found[usable] for found in (at, minimum, average, maximum))
+        average = unrounded(minimum, average, maximum)
         if self._reduce is Reduce.LAST:
             if self._last_at[row] < at[-1]:
                 self._last[row], self._last_at[row] = average[-1], at[-1]
