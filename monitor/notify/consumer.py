@@ -20,12 +20,11 @@ from collections.abc import Callable
 import structlog
 
 from monitor.core import book
-from monitor.core.messages import Notice, event
 from monitor.errors import Unavailable
-from monitor.model import EventType, RetentionClass
-from monitor.notify import keeping, retrying, telling
-from monitor.notify.channel import MOST_TOLD, Channel, ChannelStatus, Notification, Outcome, Result
-from monitor.notify.folding import Draft, Entry, Ledger
+from monitor.notify import deliveries, keeping, retrying, telling
+from monitor.notify.channel import MOST_TOLD, Channel, ChannelStatus, Outcome, Result
+from monitor.notify.folding import Ledger
+from monitor.notify.groups import Draft, Entry
 from monitor.notify.keeping import Frozen, Health
 from monitor.notify.routing import Assignment, Routing
 from monitor.notify.scene import Scene
@@ -37,18 +36,14 @@ CHECKPOINT = "notify/"
 OF_THE_LOG = "log"
 """The name under which a checkpoint keeps the position in the log."""
 
-ATTEMPT_SECONDS = 30.0
-"""A channel has its own bound, of ten or so; one that does not keep it has failed."""
-
 SAVE_SECONDS = 5.0
 """How often what came in is kept.  What is not is folded again after a restart."""
 
 SAVE_POSITION_SECONDS = 60.0
 """How often the position alone is kept: trimming of the log stops there."""
 
-TRY_AGAIN_SECONDS = 1.0
-MOST_TRY_AGAIN_SECONDS = 30.0
-"""How long to wait where the log or the registry is not to be had, at first and at last."""
+BEHIND_SECONDS = 1.0
+"""How soon to look again while the log is being folded; whoever folds rings before."""
 
 FAULT_SECONDS = 30.0
 """How long to wait after a fault of our own."""
@@ -56,27 +51,9 @@ FAULT_SECONDS = 30.0
 FAILING_SECONDS = 600.0
 """A channel that has not worked for so long is told of on others."""
 
-SEARCH_EVENTS = 1_000
-"""A page, where a delivery is looked for in the log."""
-
-REASON_CHARACTERS = 300
-
 
 class Stopped(Exception):
     """Somebody else tells on this channel."""
-
-
-async def tried(channel: Channel, made: Notification) -> Outcome:
-    """What comes of one attempt, whatever the channel does."""
-    try:
-        async with asyncio.timeout(ATTEMPT_SECONDS):
-            return await channel.deliver(made)
-    except TimeoutError:
-        return Outcome(Result.RETRY, f"no answer within {ATTEMPT_SECONDS:.0f} s")
-    except Exception as error:  # noqa: BLE001 - its own fault: the alert must not be lost by it
-        voice = structlog.stdlib.get_logger("monitor.notify")
-        voice.exception("a channel failed in a way of its own", channel=channel.name)
-        return Outcome(Result.RETRY, f"the channel failed: {type(error).__name__}")
 
 
 class Consumer:
@@ -97,6 +74,8 @@ class Consumer:
         self.ledger = Ledger(name)
         self._bound_by(channel)
         self.position = 0
+        self.is_behind = False
+        """Whether more of the log is being folded: ten thousand alerts come in many pages."""
         self.stopped = False
         self.delivered_total = self.given_up_total = self.attempts_total = self.left_out_total = 0
         self._log = log
@@ -199,11 +178,11 @@ class Consumer:
 
     async def run(self) -> None:
         """Tell what is due, until cancelled, ended, or somebody else does it."""
-        seconds = TRY_AGAIN_SECONDS
+        seconds = deliveries.TRY_AGAIN_SECONDS
         while not self._ending:
             try:
                 await self._step()
-                seconds = TRY_AGAIN_SECONDS
+                seconds = deliveries.TRY_AGAIN_SECONDS
             except Stopped:
                 self.stopped = True
                 self._voice.error(
@@ -213,7 +192,7 @@ class Consumer:
             except (Unavailable, Unknown, Gap) as error:
                 self._voice.warning("the log is not to be had now", why=str(error))
                 await asyncio.sleep(seconds)
-                seconds = min(2.0 * seconds, MOST_TRY_AGAIN_SECONDS)
+                seconds = min(2.0 * seconds, deliveries.MOST_TRY_AGAIN_SECONDS)
             except Exception:  # noqa: BLE001 - a fault of ours must not silence a channel for ever
                 self._voice.exception("a fault while telling; it goes on")
                 await asyncio.sleep(FAULT_SECONDS)
@@ -226,11 +205,12 @@ class Consumer:
                 return
             seconds = self._next_try - time.monotonic()
         else:
-            draft = self.ledger.due(now, self._blocked, self._held)
-            if draft is not None:
-                await self._freeze(draft, now)
-                return
-            seconds = self.ledger.next_at() - now
+            if not self.is_behind:
+                draft = self.ledger.due(now, self._blocked, self._held)
+                if draft is not None:
+                    await self._freeze(draft, now)
+                    return
+            seconds = BEHIND_SECONDS if self.is_behind else self.ledger.next_at() - now
         save_in = self._save_in()
         if save_in <= 0.0:
             await self._save()
@@ -285,7 +265,7 @@ class Consumer:
         if self._changed:
             await self._save()  # what was not kept is told to nobody
         if self._is_from_before:
-            before = await self._delivery_of(frozen)
+            before = await deliveries.found(self._log, frozen)
             self._is_from_before = False
             if before is not None:
                 self._let_go(frozen, before)
@@ -298,7 +278,7 @@ class Consumer:
             await self._save()
             return
         self.attempts_total += 1
-        outcome = await tried(self.channel, made)
+        outcome = await deliveries.tried(self.channel, made)
         now = self._clock()
         if outcome.result is Result.RETRY and retrying.is_given_up(frozen.at, now):
             reason = f"tried for {retrying.GIVE_UP_SECONDS / 3600:.0f} hours: {outcome.reason}"
@@ -309,7 +289,7 @@ class Consumer:
         # A channel that asks to be told every minute would fill the log with it.
         is_routine = made.is_repeat and bool(self.ledger.repeat_seconds)
         if not is_routine or outcome.result is not Result.DELIVERED:
-            await self._note(made, frozen, outcome)
+            await deliveries.note(self._log, made, frozen, outcome, self._clock())
         self._let_go(frozen, outcome)
         await self._save()
 
@@ -327,7 +307,7 @@ class Consumer:
         if not self._health.failing_since:
             self._health.failing_since = now
             self._voice.warning("a channel does not work", why=reason)
-        self._health.failure = reason[:REASON_CHARACTERS]
+        self._health.failure = reason[: deliveries.REASON_CHARACTERS]
 
     def _let_go(self, frozen: Frozen, outcome: Outcome | None) -> None:
         """A notification is done with: it has arrived, or never will; none: it was of nothing."""
@@ -352,69 +332,10 @@ class Consumer:
 
     # What is written down
 
-    async def _note(self, made: Notification, frozen: Frozen, outcome: Outcome) -> None:
-        """Write a delivery into the log, once; until that is known nothing else is told."""
-        delivered = outcome.result is Result.DELIVERED
-        alerts = len(made.told) + made.left_out
-        what = f"told of {alerts} alert" + ("s" if alerts != 1 else "")
-        notice = Notice(
-            kind="delivery",
-            text=f"{self.name} was {what}" if delivered else f"{self.name} could not be {what}",
-            details={
-                "channel": self.name,
-                "key": made.key,
-                "alerts": [told.alert.alert for told in made.told],
-                "resolved": [told.alert.alert for told in made.told if told.is_resolved],
-                "left_out": made.left_out,
-                "outcome": outcome.result.value,
-                "attempts": frozen.failures + 1,
-                "reason": outcome.reason[:REASON_CHARACTERS],
-                "is_repeat": made.is_repeat,
-                "is_drill": made.is_drill,
-            },
-        )
-        said = event(notice, self._clock(), secrets.token_hex(8))
-        seconds = TRY_AGAIN_SECONDS
-        is_unknown = False
-        while True:
-            try:
-                if is_unknown and await self._delivery_of(frozen) is not None:
-                    return
-                await self._log.append([said])
-            except (Unavailable, Unknown) as error:
-                is_unknown = is_unknown or isinstance(error, Unknown)
-                self._voice.warning("a delivery could not be logged yet", why=str(error))
-                await asyncio.sleep(seconds)
-                seconds = min(2.0 * seconds, MOST_TRY_AGAIN_SECONDS)
-            else:
-                return
-
-    async def _delivery_of(self, frozen: Frozen) -> Outcome | None:
-        """What the log says came of a notification; none where it says nothing."""
-        after, last = frozen.position, await self._log.last()
-        while after < last:
-            try:
-                page, searched, _ = await self._log.read(
-                    after, RetentionClass.ALERTS, SEARCH_EVENTS
-                )
-            except Gap as gap:
-                if not after < gap.floor < last:
-                    return None
-                after = gap.floor
-                continue
-            for found in page:
-                details = found.data.get("details") if found.type is EventType.NOTICE else None
-                if isinstance(details, dict) and details.get("key") == frozen.key:
-                    arrived = details.get("outcome") == Result.DELIVERED.value
-                    result = Result.DELIVERED if arrived else Result.GIVEN_UP
-                    return Outcome(result, str(details.get("reason")))
-            after = searched
-        return None
-
     async def _save(self) -> None:
         """Write the checkpoint.  Raises `Stopped` where somebody else has."""
         state = keeping.encode(self.ledger, self._frozen, self._health, self._log.epoch)
-        position, seconds = self.position, TRY_AGAIN_SECONDS
+        position, seconds = self.position, deliveries.TRY_AGAIN_SECONDS
         self._changed = False
         name = CHECKPOINT + self.name
         while True:
@@ -432,7 +353,7 @@ class Consumer:
                 self._changed = True
                 self._voice.warning("a checkpoint could not be kept yet", why=str(error))
                 await asyncio.sleep(seconds)
-                seconds = min(2.0 * seconds, MOST_TRY_AGAIN_SECONDS)
+                seconds = min(2.0 * seconds, deliveries.MOST_TRY_AGAIN_SECONDS)
                 continue
             self._saved_position, self._saved_at = position, time.monotonic()
             return

@@ -10,30 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from monitor.core import book
-from monitor.core.messages import Alert, Notice, event
-from monitor.errors import MonitorError, NotFound, Unavailable
+from monitor.errors import NotFound, Unavailable
 from monitor.log.checkpoints import PREFIX
 from monitor.log.damage import Damaged
 from monitor.model import Event, RetentionClass
-from monitor.notify.channel import Channel, ChannelStatus, Notification, Outcome, Result, Told
+from monitor.notify.channel import Channel, ChannelStatus, Outcome
 from monitor.notify.config import RouteConfig
-from monitor.notify.consumer import (
-    CHECKPOINT,
-    MOST_TRY_AGAIN_SECONDS,
-    REASON_CHARACTERS,
-    TRY_AGAIN_SECONDS,
-    Consumer,
-    tried,
-)
+from monitor.notify.consumer import CHECKPOINT, Consumer
+from monitor.notify.deliveries import MOST_TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS
 from monitor.notify.routing import Routing
 from monitor.notify.scene import AcknowledgedBy, Scene, Silenced
+from monitor.notify.trials import Trials
 from monitor.ports import EventLog, Gap, Registry, Unknown
 
 TOPICS = frozenset({"alerts", "fleet"})
@@ -47,10 +39,6 @@ POLL_SECONDS = 1.0
 
 FLUSH_SECONDS = 1.0
 """How long an attempt that is under way may finish at the end."""
-
-MOST_TESTS = 6
-TESTS_SECONDS = 60.0
-"""So many test messages in so long, on all channels: whoever tests is a person."""
 
 
 class Notify:
@@ -84,7 +72,6 @@ class Notify:
         self._chance = chance
         self._known = known
         self._away = away
-        self._host = host
         self._scene = Scene(silenced, acknowledged)
         self._voice = structlog.stdlib.get_logger("monitor.notify")
         self._consumers: dict[str, Consumer] = {}
@@ -96,8 +83,7 @@ class Notify:
         self._changing = asyncio.Lock()
         self.is_running = False
         """Whether it has caught up with the log, and tells."""
-        self._tests: deque[float] = deque(maxlen=MOST_TESTS)
-        self._testing = False
+        self._trials = Trials(log, clock, host)
         self.folded_total = 0
 
     @property
@@ -212,7 +198,7 @@ class Notify:
             now = self._clock()
             for found in page:
                 self._fold(found, now)
-            self._reach(searched)
+            self._reach(searched, is_behind=searched < last)
             await asyncio.sleep(0)
 
     async def _rescue(self, floor: int) -> tuple[list[Event], int]:
@@ -226,11 +212,14 @@ class Notify:
             return [], max(gap.floor, floor)
         return [found for found in page if found.sequence <= floor], min(searched, floor)
 
-    def _reach(self, position: int) -> None:
+    def _reach(self, position: int, *, is_behind: bool = False) -> None:
+        """The log was folded so far.  While there is more, what is due is not whole yet."""
         self._position = position
         for consumer in self._consumers.values():
             consumer.position = max(consumer.position, position)
-            consumer.ring()
+            consumer.is_behind = is_behind
+            if not is_behind:
+                consumer.ring()
 
     def _fold(self, found: Event, now: float) -> None:
         self.folded_total += 1
@@ -323,8 +312,6 @@ class Notify:
         """By channel, how often something was tried since the start."""
         return {name: consumer.attempts_total for name, consumer in self._consumers.items()}
 
-    # Trying a channel
-
     async def test(self, channel: str, by: str) -> Outcome:
         """Send a marked test message once, whatever waits: what came of it.
 
@@ -334,65 +321,4 @@ class Notify:
         target = self._channels.get(channel)
         if target is None:
             raise NotFound("there is no such channel", code="unknown_channel", field="channel")
-        self._admit_test()
-        self._testing = True
-        try:
-            outcome = await tried(target, self._test_message(channel, by))
-        finally:
-            self._testing = False
-        notice = Notice(
-            kind="delivery",
-            text=f"{by} tried {channel}: {_WORDS[outcome.result]}",
-            details={
-                "channel": channel,
-                "key": "",
-                "alerts": [],
-                "outcome": outcome.result.value,
-                "attempts": 1,
-                "reason": outcome.reason[:REASON_CHARACTERS],
-                "is_test": True,
-                "by": by,
-            },
-        )
-        with contextlib.suppress(Unknown):
-            await self._log.append([event(notice, self._clock(), secrets.token_hex(8))])
-        return outcome
-
-    def _admit_test(self) -> None:
-        now = asyncio.get_running_loop().time()
-        wait = 0.0
-        if self._testing:
-            wait = 1.0
-        elif len(self._tests) == MOST_TESTS:
-            wait = self._tests[0] + TESTS_SECONDS - now
-        if wait > 0.0:
-            detail = "a channel was tested just now: wait a moment"
-            raise MonitorError(
-                detail, code="too_many_requests", status=429, retry_after=int(wait) + 1
-            )
-        self._tests.append(now)
-
-    def _test_message(self, channel: str, by: str) -> Notification:
-        now = self._clock()
-        said = Alert(
-            alert=f"test-{secrets.token_hex(8)}",
-            rule="channel_test",
-            host=self._host,
-            attributes={"channel": channel},
-            state="firing",
-            was=None,
-            severity="info",
-            value=None,
-            since=now,
-            summary=f"{by} tries the channel {channel}: it works, and nothing is wrong",
-            fired=now,
-            is_drill=True,
-        )
-        return Notification(said.alert, channel, now, (Told(said, now),), is_drill=True)
-
-
-_WORDS = {
-    Result.DELIVERED: "it works",
-    Result.RETRY: "it does not work now",
-    Result.GIVEN_UP: "it does not work",
-}
+        return await self._trials.test(target, by)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from monitor.notify.folding import NEVER_TOLD, Entry, Group, Ledger, Member
+from monitor.notify.folding import Ledger
+from monitor.notify.groups import NEVER_TOLD, Entry, Group, Member
 
 LONGEST_STATE_BYTES = 240 * 1024
 """Of the 256 KiB that a value of the registry has; the rest is room for positions and names."""

@@ -121,8 +121,9 @@ class Scene:
             return 0
         if alert.rule == FLEET_UNREACHABLE:
             return len(self._unreachable)
+        is_host = alert.rule == HOST_UNREACHABLE
         return sum(
-            self.holder(other) == alert.rule
+            (is_host or alert.rule in other.said.held_by) and self.holder(other) == alert.rule
             for rule, beside in self._by_host.get(alert.host, {}).items()
             if rule != alert.rule
             for other in beside.values()

@@ -11,7 +11,8 @@ from monitor.core.selectors import Selector
 from monitor.model import HostStatus
 from monitor.notify.channel import Notification
 from monitor.notify.config import RouteConfig
-from monitor.notify.folding import Draft, Ledger, Member
+from monitor.notify.folding import Ledger
+from monitor.notify.groups import Draft, Member
 from monitor.notify.routing import Routing
 from monitor.notify.scene import Scene
 from tests.notify.alerts import said

@@ -9,14 +9,8 @@ import pytest
 from monitor.core.selectors import Selector
 from monitor.model import HostStatus
 from monitor.notify.channel import MOST_TOLD
-from monitor.notify.folding import (
-    GATHERING_SECONDS,
-    MOST_ENTRIES,
-    MOST_GROUPS_AT_ONCE,
-    MOST_MISSED,
-    STORM_NOTIFICATIONS,
-    STORM_SECONDS,
-)
+from monitor.notify.folding import MOST_ENTRIES, MOST_GROUPS_AT_ONCE, MOST_MISSED
+from monitor.notify.groups import GATHERING_SECONDS, STORM_NOTIFICATIONS, STORM_SECONDS
 from monitor.notify.routing import Routing
 from tests.notify.stage import START, Ack, Stage, route
 
