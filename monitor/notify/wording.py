@@ -25,6 +25,7 @@ OPENING = "\u2039"
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+SECONDS_MATTER_BELOW = 600
 _LENGTHS = ((31_536_000, "y"), (86_400, "d"), (3_600, "h"), (60, "min"))
 
 _MARKS = re.compile(
@@ -100,7 +101,8 @@ def length_words(seconds: float) -> str:
     if left < 60:
         return f"{sign}{left} s"
     words: list[str] = []
-    for size, unit in _LENGTHS:
+    units = (*_LENGTHS, (1, "s")) if left < SECONDS_MATTER_BELOW else _LENGTHS
+    for size, unit in units:
         count, left = divmod(left, size)
         if count and len(words) < 2:
             words.append(f"{count} {unit}")

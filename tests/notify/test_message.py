@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ from monitor.notify.channel import Notification
 from monitor.notify.channels.webhook import body
 from monitor.notify.headline import FIRST_LINE_CHARACTERS
 from monitor.notify.message import MESSAGE_BYTES, NO_PUBLIC_URL, compose
+from monitor.notify.wording import harmless, length_words, value_words
 from tests.notify.channels.told import AT, FIRED, notification, told
 
 URL = "https://mon.lan:8460"
@@ -321,6 +323,29 @@ def test_what_strangers_wrote_does_nothing(resolved_at: float) -> None:
         assert (attributes.get("href") or URL).startswith(URL)
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("a\r\nb\tc\x00d", "a b c d"),
+        ("  a \u2028 b\u00a0c ", "a b c"),
+        ("a\u202eb\u200bc\ufeffd\ud800e", "abcde"),
+        ("@all a@b 5 @ 3 @", "@\u200ball a@\u200bb 5 @ 3 @"),
+        ("a < b <= c <1 <b> <!x> </b>", "a < b <= c <1 \u2039b> \u2039!x> \u2039/b>"),
+        ("[a](b) [a] (b)", "[a]\u200b(b) [a] (b)"),
+        ("http://x a://b c:/d", "http:\u200b//x a:\u200b//b c:/d"),
+        ("x" * 50, "x" * 39 + "…"),
+    ],
+)
+def test_text_becomes_harmless(written: str, expected: str) -> None:
+    assert harmless(written, 40) == expected
+
+
+def test_the_html_says_what_the_text_says() -> None:
+    """It must be that what looks like HTML in a name is read as it was written."""
+    found = compose(notification(told(labels={"a": '1 < 2 &lt; &amp; "x"'})), URL).html
+    assert "a=1 &lt; 2 &amp;lt; &amp;amp; &quot;x&quot;" in found
+
+
 def test_the_message_is_bounded() -> None:
     """It must be that 8 KiB is all that a message holds, links included, whatever it is told."""
     many = tuple(
@@ -345,3 +370,54 @@ def test_every_attempt_says_the_same() -> None:
     first, second = notification(), notification(attempt=7)
     assert compose(first, URL) == compose(second, URL)
     assert body(first, URL) == body(second, URL)
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "expected"),
+    [
+        (0.972, "percent", "97 %"),
+        (0.9987, "percent", "99.8 %"),
+        (1.0, "percent", "100 %"),
+        (3.2, "percent", "320 %"),
+        (0.0531, "percent", "5.3 %"),
+        (0.0, "percent", "0 %"),
+        (4.1e9, "bytes", "4.1 GB"),
+        (999.6e6, "bytes", "1 GB"),
+        (512.0, "bytes", "512 B"),
+        (250e6, "bytes_per_second", "250 MB/s"),
+        (1e9, "bits_per_second", "1 Gbit/s"),
+        (0.25, "seconds", "250 ms"),
+        (90.0, "seconds", "1 min 30 s"),
+        (150.0, "number", "150"),
+        (1234.56, "number", "1235"),
+        (0.0375, "number", "0.037"),
+        (1e12, "number", "1e+12"),
+        (-3.0, "number", "-3"),
+        (1.0, "flag", "yes"),
+        (71.25, "celsius", "71.2 °C"),
+        (None, "percent", "unknown"),
+        (math.nan, "bytes", "unknown"),
+        (math.inf, "number", "unknown"),
+    ],
+)
+def test_values_are_short(value: float | None, style: str, expected: str) -> None:
+    assert value_words(value, style) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (60, "1 min"),
+        (2_520, "42 min"),
+        (3_600, "1 h"),
+        (3_661, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (86_401, "1 d"),
+        (-5, "−5 s"),
+        (math.nan, "for ever"),
+    ],
+)
+def test_lengths_of_time_are_short(seconds: float, expected: str) -> None:
+    assert length_words(seconds) == expected

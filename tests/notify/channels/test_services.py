@@ -250,3 +250,4 @@ async def test_nothing_that_is_logged_holds_a_key() -> None:
     texts = {"log": said.getvalue(), "reasons": " ".join(reasons), "refusal": str(caught.value)}
     assert leaks(texts, keys) == []
     assert "db-1" not in said.getvalue()
+    assert "apprise" not in said.getvalue(), "its lines are for nobody"

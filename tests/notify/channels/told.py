@@ -25,8 +25,8 @@ EVIDENCE: dict[str, Any] = {
     "host": {"status": "ok", "uptime": 120.0},
     "related": {
         'system.filesystem.usage{mountpoint="/",state="free"}': 80e9,
-        'system.filesystem.usage{mountpoint="/var",state="free"}': 4.1e9,
         'system.filesystem.usage{mountpoint="/var",state="used"}': 130e9,
+        'system.filesystem.usage{mountpoint="/var",state="free"}': 4.1e9,
     },
     "forecast": {"full_in_seconds": 2_410.0},
 }
