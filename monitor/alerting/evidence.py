@@ -1,12 +1,12 @@
 """Evidence: what was the case at the moment in which an alert fired, frozen into its event.
 
-`freeze` reads the live state alone and is quick, for a thousand alerts may fire at once; `series`
-asks the store for the quarter of an hour before, where there is time for it.  The shape:
+`freeze` reads the live state alone and is quick, for a thousand alerts may fire at once; what was
+before is `monitor.alerting.hindsight`'s, which asks the store.  The shape of both together:
 
 ``{"at", "host": {"status", "uptime", "silent"}, "processes": {"cpu" | "memory" | "io" |
-"descriptors": [{"pid", "name", "user", "value"}]}, "processes_at", "units": [{"name", "value",
-"limit"}], "pressure": {KEY: ratio}, "related": {KEY: value}, "changes": [{"at", "text"}], "series":
-[{"key", "style", "t", "v"}], "forecast": {"full_in_seconds"}}``; every part may be missing.
+"descriptors": [{"pid", "name", "user", "value"}]}, "processes_at", "io_seconds", "units": [{"name",
+"value", "limit"}], "pressure": {KEY: ratio}, "related": {KEY: value}, "changes": [{"at", "text"}],
+"series": [{"key", "style", "t", "v"}], "forecast": {"full_in_seconds"}}``; any part may be missing.
 
 Processes are told by name and number only: their command lines stay in the store, with whoever
 may see the host.  A table of processes is some seconds old; how old is told.
@@ -14,42 +14,27 @@ may see the host.  A table of processes is some seconds old; how old is told.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from monitor.alerting.related import MOST_SERIES, related
-from monitor.core.catalog import metric as cataloged
+from monitor.alerting.related import related
 from monitor.core.state import HostState
-from monitor.errors import MonitorError
 from monitor.model import Cell, Row, SeriesKey
-from monitor.ports import SeriesStore
 
 TOP = 5
 """Processes of each order."""
 
 MOST_UNITS = 5
-SERIES_SECONDS = 900.0
-SERIES_POINTS = 60
-SERIES_PATIENCE_SECONDS = 2.0
-"""How long a store may take before the alert is told without series."""
-
 LARGEST_BYTES = 16_384
 """One alert's evidence, as JSON; series go first where it is more."""
 
 NAME_CHARACTERS = 64
 DIGITS = 5
-"""Significant ones of a value in a series."""
-
-FORECAST_SECONDS = 7 * 86_400.0
-"""What fills more slowly than in so long is not told to fill."""
-
-LEAST_SLOPES = 5
+"""Significant ones of a value."""
 
 _ORDERS = (("cpu", "cpu"), ("memory", "rss"), ("io", "io"))
 """Each order of processes, and the column of the table that it goes by."""
@@ -72,7 +57,7 @@ def freeze(
     if table is not None and processes:
         found["processes_at"] = round(table.at, 3)
     if (limits := host.snapshots.get("limits")) is not None and limits.rows:
-        processes["descriptors"] = _rows(limits.rows[:TOP], "open")
+        processes["descriptors"] = top_rows(limits.rows[:TOP], "open")
     if processes:
         found["processes"] = processes
     if series.name.startswith(("cgroup", "system.cgroups", "system.tasks")):
@@ -100,26 +85,27 @@ def _top(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
     """The processes that use most of each thing; an order in which nobody uses any is left out."""
     found = {}
     for order, column in _ORDERS:
-        using = [row for row in rows if _amount(row.get(column)) > 0]
-        largest = heapq.nlargest(TOP, using, key=lambda row, by=column: _amount(row.get(by)))  # type: ignore[misc]
+        using = [row for row in rows if amount(row.get(column)) > 0]
+        largest = heapq.nlargest(TOP, using, key=lambda row, by=column: amount(row.get(by)))  # type: ignore[misc]
         if largest:
-            found[order] = _rows(largest, column)
+            found[order] = top_rows(largest, column)
     return found
 
 
-def _rows(rows: Sequence[Row], column: str) -> list[dict[str, Any]]:
+def top_rows(rows: Sequence[Row], column: str) -> list[dict[str, Any]]:
+    """Rows of a table of processes as evidence has them; `column` is the value that is told."""
     return [
         {
             "pid": row.get("pid") if isinstance(row.get("pid"), int) else None,
             "name": _word(row.get("name")),
             "user": _word(row.get("user")),
-            "value": _rounded(_amount(row.get(column))),
+            "value": rounded(amount(row.get(column))),
         }
         for row in rows
     ]
 
 
-def _amount(cell: Cell) -> float:
+def amount(cell: Cell) -> float:
     """A cell's number; 0 where it is none.  Other people's agents write tables too."""
     if isinstance(cell, bool) or not isinstance(cell, (int, float)):
         return 0.0
@@ -151,8 +137,8 @@ def _units(host: HostState, series: SeriesKey) -> list[dict[str, Any]]:
     return [
         {
             "name": _word(unit),
-            "value": _rounded(value),
-            "limit": _rounded(limit) if limit > 0 else None,
+            "value": rounded(value),
+            "limit": rounded(limit) if limit > 0 else None,
         }
         for _, value, unit, limit in heapq.nlargest(MOST_UNITS, found)
     ]
@@ -164,85 +150,12 @@ def _pressure_keys(host: HostState) -> list[str]:
 
 def _values(host: HostState, keys: Sequence[str]) -> dict[str, float]:
     """The newest values of KEYs, those that are known."""
-    return {key: _rounded(value) for key in keys if math.isfinite(value := host.value(key))}
+    return {key: rounded(value) for key in keys if math.isfinite(value := host.value(key))}
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """As exact as anybody reads it."""
     return float(f"{value:.{DIGITS}g}")
-
-
-# What was before
-
-
-def drawn(host: HostState, key: str) -> list[str]:
-    """The KEYs that are drawn beside each other for an alert: its own first."""
-    series = SeriesKey.parse(key) if key else SeriesKey("")
-    own = [key] if key in host.schema.index else []
-    others = related(series.name, dict(series.attributes), host.schema)
-    return [*own, *(each for each in others if each != key)][:MOST_SERIES]
-
-
-async def before(
-    store: SeriesStore, host: str, keys: Sequence[str], now: float
-) -> list[dict[str, Any]]:
-    """The quarter of an hour before of a few KEYs; nothing where the store cannot say in time."""
-    if not keys:
-        return []
-    pairs = [(host, key) for key in keys[:MOST_SERIES]]
-    try:
-        async with asyncio.timeout(SERIES_PATIENCE_SECONDS):
-            found = await store.range(pairs, now - SERIES_SECONDS, now, SERIES_POINTS)
-    except (MonitorError, TimeoutError):
-        return []
-    starts = [round(float(at)) for at in found.starts]
-    return [
-        {
-            "key": each.key,
-            "style": cataloged(SeriesKey.parse(each.key).name).style.value,
-            "t": starts,
-            "v": [_rounded(value) if math.isfinite(value) else None for value in each.average],
-        }
-        for each in found.series
-        if np.isfinite(each.average).any()
-    ]
-
-
-def full_in(series: Sequence[Mapping[str, Any]]) -> float | None:
-    """In how many seconds the first of drawn series, a share, reaches 1 at its recent pace.
-
-    The pace is the median of the slopes between points a quarter of the series apart, which one
-    jump does not turn (`monitor.core.forecast`).  None where it does not fill, or not soon.
-    """
-    if not series or series[0]["style"] != "percent":
-        return None
-    points = [
-        (at, value)
-        for at, value in zip(series[0]["t"], series[0]["v"], strict=True)
-        if value is not None
-    ]
-    apart = len(points) // 4
-    slopes = [
-        (late[1] - early[1]) / (late[0] - early[0])
-        for early, late in zip(points, points[apart:], strict=False)
-        if late[0] > early[0]
-    ]
-    if len(slopes) < LEAST_SLOPES:
-        return None
-    slope = float(np.median(slopes))
-    left = (1.0 - points[-1][1]) / slope if slope > 0 else math.inf
-    return max(0.0, left) if left < FORECAST_SECONDS else None
-
-
-def whole(
-    frozen: Mapping[str, Any], series: Sequence[Mapping[str, Any]], fills: bool = False
-) -> dict[str, Any]:
-    """Frozen evidence with what was before, and a forecast where the alert's own series `fills`."""
-    found = dict(frozen)
-    if series:
-        found["series"] = list(series)
-    if fills and (seconds := full_in(series)) is not None:
-        found["forecast"] = {"full_in_seconds": round(seconds)}
-    return bounded(found)
 
 
 _EXPENDABLE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
