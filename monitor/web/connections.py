@@ -210,6 +210,17 @@ class _Connection(TCPServer):
             if not self.is_taken:
                 self.connections.closed(self.wire)
                 self.connections.places.leave(self.place)
+            self._part()
+
+    def _part(self) -> None:
+        """Have HTTP know nothing of it any more.
+
+        The two would hold each other until garbage is looked for, which is seldom: peers that are
+        refused and come again would fill the memory with connections that are gone.
+        """
+        protocol: hypercorn.protocol.ProtocolWrapper | None = vars(self).get("protocol")
+        if protocol is not None:
+            protocol.send = protocol.protocol.send = _unheard
 
     async def _secure(self, context: ssl.SSLContext) -> bool:
         """Speak TLS from now on; whether it came to that."""
@@ -293,6 +304,11 @@ class _Connection(TCPServer):
             await self.idle_task.stop()
         else:
             await super()._close()
+
+
+async def _unheard(event: Event) -> None:
+    """What is said on a connection that is gone."""
+    del event
 
 
 def _let_go(
