@@ -129,6 +129,11 @@ class Slope:
         self._slopes = arranged(self._slopes, source, kept, math.nan)
         self._reckoned = 0
 
+    def clear(self, rows: Rows) -> None:
+        """Begin these rows anew, which costs nothing of the others."""
+        self._points[:, rows] = self._slopes[rows] = math.nan
+        self._sum[rows] = self._size[rows] = 0.0
+
     def fill(self, row: int, at: Floats, minimum: Floats, average: Floats, maximum: Floats) -> None:
         """Give a row its history from the store: values from `at` on, ascending, NaN for gaps.
 

@@ -117,6 +117,16 @@ def test_rows_move_and_begin_anew() -> None:
     assert slope.push(80, np.array([160.0, 0.0])).tolist() == pytest.approx([2.0, NAN], nan_ok=True)
 
 
+def test_a_row_begins_anew_and_the_others_go_on() -> None:
+    """It must be that a row that is another's now has no slope of whom it was before."""
+    slope = Slope(72, 2)
+    for now in range(80):
+        slope.push(now, np.array([1.0 * now, 2.0 * now]))
+    slope.clear(np.array([0], np.intp))
+    found = slope.push(80, np.array([7.0, 160.0]))
+    assert found.tolist() == pytest.approx([NAN, 2.0], nan_ok=True)
+
+
 def test_history_from_the_store_gives_a_slope_at_once() -> None:
     """It must be that a restart forgets no forecast."""
     slope = Slope(7_200, 1)

@@ -198,6 +198,14 @@ class Window:
         self._last_at = arranged(self._last_at, source, kept, -math.inf)
         self._closed = None
 
+    def clear(self, rows: Rows) -> None:
+        """Begin these rows anew, which costs nothing of the others."""
+        self._sums[:, rows] = self._sizes[:, rows] = 0.0
+        self._worst[:, rows] = self._nothing
+        self._base[rows] = self._last[rows] = math.nan
+        self._last_at[rows] = -math.inf
+        self._closed = None
+
     def fill(self, row: int, at: Floats, minimum: Floats, average: Floats, maximum: Floats) -> None:
         """Give a row its history from the store: values from `at` on, ascending, NaN for gaps.
 

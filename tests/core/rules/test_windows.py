@@ -109,6 +109,22 @@ def test_rows_keep_what_they_know_when_they_are_laid_out_anew(reduce: Reduce) ->
     assert here.tolist() == pytest.approx([there[2], NAN, there[0], there[0]], nan_ok=True)
 
 
+@pytest.mark.parametrize("reduce", REDUCTIONS)
+def test_a_row_begins_anew_and_the_others_go_on(reduce: Reduce) -> None:
+    """It must be that a row that is another's now knows nothing of whom it was before."""
+    cleared, kept = Window(20, reduce, 2), Window(20, reduce, 2)
+    for now in range(20):
+        for window in (cleared, kept):
+            window.push(now, np.array([now, 10.0 * now]))
+    cleared.clear(np.array([0], np.intp))
+    there = kept.push(20, np.array([1.0, 2.0]))
+    here = cleared.push(20, np.array([NAN, 2.0]))
+    assert here.tolist() == pytest.approx([NAN, there[1]], nan_ok=True)
+    for now in range(21, 32):
+        here = cleared.push(now, np.array([5.0, 2.0]))
+    assert here[0] == pytest.approx(5.0 * 11 if reduce is Reduce.SUM else 5.0)
+
+
 def test_a_window_of_no_rows_takes_its_first() -> None:
     """It must be that rules may come before hosts."""
     window = Window(10, Reduce.AVG, 0)
