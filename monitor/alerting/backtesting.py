@@ -31,7 +31,7 @@ from monitor.core.backtest import (
 from monitor.core.backtest import (
     backtest as judged,
 )
-from monitor.core.rules.matching import conditions_of
+from monitor.core.rules.matching import Columns, conditions_of, matches
 from monitor.core.rules.model import Rule
 from monitor.core.series import Floats
 from monitor.core.state import LiveState
@@ -209,8 +209,10 @@ class _Run:
         if self._rule.hosts is not None and not self._rule.hosts.matches(named):
             return ()
         keys = await self._store.series(host)
-        found = tuple(key for key in keys if key.partition("{")[0] in self._metrics)
-        return found[:MOST_KEYS]
+        found = tuple(key for key in keys if key.partition("{")[0] in self._metrics)[:MOST_KEYS]
+        columns = Columns(Schema(()), Schema(found))
+        is_about = matches(self._rule, conditions_of(self._rule), columns)
+        return found if is_about else ()
 
     def _labels(self, host: str) -> dict[str, str]:
         known = self._state.hosts.get(host)
@@ -329,8 +331,12 @@ class _Run:
             drawn=await self._drawn(),
             judged=_judged_words(self._statistics, found.resolution),
             left_out=tuple(found.left_out),
-            summary=_summary(found, self._now),
+            summary=_summary(found, self._now, self._not_kept()),
         )
+
+    def _not_kept(self) -> str:
+        """A metric of which there is never any history, where the rule looks at one."""
+        return next((name for name in sorted(self._metrics) if name.startswith(MADE)), "")
 
     async def _drawn(self) -> tuple[Drawn, ...]:
         """The series that would have fired longest, as they were."""
@@ -346,6 +352,11 @@ class _Run:
             for each in cut.series
         )
 
+
+MADE = tuple(
+    f"monitor.{room}." for room in ("host", "fleet", "channel", "config", "data", "store", "stream")
+)
+"""How series begin that are made while judging, and are not kept."""
 
 _TOO_LONG = "there was no time left to judge it"
 
@@ -364,10 +375,12 @@ def _judged_words(found: dict[str, Statistic], resolution: float) -> str:
     return f"{words} of {duration(resolution)}"
 
 
-def _summary(found: _Found, now: float) -> str:
+def _summary(found: _Found, now: float, not_kept: str) -> str:
     """One sentence for people."""
     left = len(found.left_out)
     rest = f"; {left} {'host was' if left == 1 else 'hosts were'} left out" if left else ""
+    if not_kept:
+        rest = f"; {not_kept} is made while judging and not kept, so that it could not be judged"
     if not found.hosts:
         return f"there is no history of what it looks at{rest}"
     where = "1 host" if found.hosts == 1 else f"{found.hosts} hosts"

@@ -126,6 +126,30 @@ async def test_without_history_nothing_is_said_of_a_rule(
     assert (found.hosts, found.history_seconds, found.resolution_seconds) == (0, 0, 0)
 
 
+async def test_what_is_never_kept_is_named(store: SqliteStore, state: LiveState) -> None:
+    """It must be that a rule about what the judge makes is not called quiet."""
+    await live(store, "db-1", CPU, lambda at: 0.99, start=NOW - 7_200)
+    away = rule(metric="monitor.host.down", critical={"equals": 1})
+    found = await backtest(store, state, away, START, NOW, {"db-1"})
+    assert found.summary == (
+        "there is no history of what it looks at; monitor.host.down is made while judging and not"
+        " kept, so that it could not be judged"
+    )
+
+
+async def test_hosts_that_it_is_not_about_are_not_counted(
+    store: SqliteStore, state: LiveState
+) -> None:
+    """It must be that a host with half of what a rule needs is none on which it was quiet."""
+    await live(store, "db-1", CPU, lambda at: 0.99, start=NOW - 7_200)
+    both = rule(
+        all=[{"metric": "app.queue", "above": 1}, {"metric": CPU, "above": "90%"}],
+        severity="warning",
+    )
+    found = await backtest(store, state, both, START, NOW, {"db-1"})
+    assert found.hosts == 0
+
+
 async def test_only_hosts_that_may_be_seen_and_that_it_takes_are_read(
     store: SqliteStore, state: LiveState
 ) -> None:
