@@ -81,6 +81,12 @@ def culprits(alert: Alert, kind: str) -> list[Culprit]:
     return found
 
 
+def io_seconds(alert: Alert) -> float:
+    """Over how long the values of ``io`` were taken; 0 where they are of one moment."""
+    found = _number(_table(alert.evidence).get("io_seconds"))
+    return found if found is not None and 0 < found <= LONGEST_FORECAST_SECONDS else 0.0
+
+
 def kind_of(key: str) -> str:
     """What processes an alert of a KEY is blamed on; nothing where it is none of theirs."""
     series = parsed(key)

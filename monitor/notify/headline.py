@@ -131,13 +131,13 @@ def _phrase(alert: Alert) -> str:
         except KeyError:
             pass  # without the attribute that the words want, it is told as any other
     attributes = " ".join(words[name] for name in sorted(words))
-    limit = harmless(alert.limit, WORD_CHARACTERS)
+    # The way back is for the message: a first line has no room for it.
+    limit = harmless(alert.limit, WORD_CHARACTERS).partition(", until")[0]
     for long, short in _IN_SHORT:
         if limit.startswith(long):
             limit = short + limit.removeprefix(long)
-            break
-    else:
-        limit = f"({limit})" if limit else ""
+    if limit and limit[0] not in "<>=":
+        limit = f"({limit})"
     name = harmless(key.name or alert.rule, WORD_CHARACTERS)
     return " ".join(part for part in (name, attributes, value, limit) if part)
 

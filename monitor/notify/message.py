@@ -175,7 +175,9 @@ def _evidence(one: Told) -> Iterator[str]:
             words = "; ".join(
                 f"{each.name} {each.value_words}{_identity(each)}" for each in culprits
             )
-            yield f"{_KIND_WORDS[kind]}: {words}"
+            seconds = evidence.io_seconds(alert) if kind == "io" else 0.0
+            over = f" over {length_words(seconds)}" if seconds else ""
+            yield f"{_KIND_WORDS[kind]}{over}: {words}"
     if units := evidence.units(alert):
         yield f"Units: {'; '.join(units)}"
     pressure = evidence.pressure(alert)

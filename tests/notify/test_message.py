@@ -14,7 +14,7 @@ from monitor.notify.channels.webhook import body
 from monitor.notify.headline import FIRST_LINE_CHARACTERS
 from monitor.notify.message import MESSAGE_BYTES, NO_PUBLIC_URL, compose
 from monitor.notify.wording import harmless, length_words, value_words
-from tests.notify.channels.told import AT, FIRED, notification, told
+from tests.notify.channels.told import AT, EVIDENCE, FIRED, notification, told
 
 URL = "https://mon.lan:8460"
 
@@ -71,6 +71,16 @@ FIRST_LINES = [
         notification(told(**QUEUE)),
         "WARN web-1 app.queue.length 150 > 100 for 5m",
         id="a metric of one's own",
+    ),
+    pytest.param(
+        notification(told(**(QUEUE | {"limit": "> 100, until < 80"}))),
+        "WARN web-1 app.queue.length 150 > 100",
+        id="a limit with a way back",
+    ),
+    pytest.param(
+        notification(told(**(QUEUE | {"limit": "absent for 5m", "value": None}))),
+        "WARN web-1 app.queue.length unknown (absent for 5m)",
+        id="a metric that is absent",
     ),
     pytest.param(
         notification(told(**(QUEUE | {"summary": "web-1: 150 waiting"}))),
@@ -226,6 +236,11 @@ def test_the_message_says_what_to_know() -> None:
     ):
         assert part in found, (part, found)
     assert found.index("Disk:") < found.index("CPU:"), "the alert's own kind of culprit comes first"
+
+
+def test_who_used_a_disk_is_told_with_the_time_that_it_is_of() -> None:
+    found = compose(notification(told(evidence=EVIDENCE | {"io_seconds": 600.0})), URL).text
+    assert "Disk over 10 min: logger 250 MB/s (pid 4242, app)" in found
 
 
 def test_one_that_is_over_says_how_long_it_was_and_has_nothing_to_acknowledge() -> None:
