@@ -114,12 +114,8 @@ class Section:
     count: int
     rows: tuple[AlertRow, ...] = ()
     groups: tuple[Group, ...] = ()
-
-    @property
-    def left_out(self) -> int:
-        """How many are not shown."""
-        shown = len(self.rows) + sum(len(group.rows) for group in self.groups)
-        return max(0, self.count - shown)
+    left_out: int = 0
+    """How many are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +211,9 @@ def alerts_page(
     }
     for name in SECTIONS:
         groups = held_groups(found.held, now, values, most) if name == "held" else ()
-        made[name] = Section(name, TITLES[name], counts[name], tuple(rows.get(name, ())), groups)
+        of_it = tuple(rows.get(name, ()))
+        left_out = counts[name] - len(of_it) - sum(len(group.rows) for group in groups)
+        made[name] = Section(name, TITLES[name], counts[name], of_it, groups, max(0, left_out))
     wanted = SECTIONS if shown == "open" else (shown,)
     return AlertsPage(
         tuple(made[name] for name in wanted),

@@ -27,6 +27,7 @@ from monitor.web.alertspage import AlertsPages
 from monitor.web.api import Api
 from monitor.web.asgi import Application, Receive, Scope, Send
 from monitor.web.assets import StaticFile
+from monitor.web.backtestpage import BacktestPage
 from monitor.web.compression import GZIP_LEVEL, LARGE_BYTES, LEAST_GZIP_BYTES, accepts_gzip
 from monitor.web.connections import AGENTS_PATH
 from monitor.web.crosssite import SAFE_METHODS
@@ -50,8 +51,10 @@ from monitor.web.problems import CHALLENGE, CONTENT_TYPE, Problem, of_error, of_
 from monitor.web.push import PATH as PUSH_PATH
 from monitor.web.push import PushEndpoint
 from monitor.web.routes import Route
+from monitor.web.rulespage import RulesPages
 from monitor.web.services import Services
 from monitor.web.settings import Settings
+from monitor.web.silencespage import SilencesPages
 from monitor.web.write import PATH as WRITE_PATH
 from monitor.web.write import WriteEndpoint
 
@@ -88,6 +91,9 @@ def routed(services: Services) -> Routed:
         pages,
         AlertsPages(services, printer),
         AlertPages(services, printer),
+        RulesPages(services, printer),
+        BacktestPage(services, printer),
+        SilencesPages(services, printer),
         Events(services, printer),
         Login(services, printer),
         Settings(services, printer, installing),

@@ -6,6 +6,7 @@ that a route that is new, or whose policy was changed, fails until somebody has 
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,8 +19,11 @@ import pytest_asyncio
 from quart import Quart, Response
 
 from monitor.access.tokens import Wish
+from monitor.alerting.shipped import shipped
+from monitor.alerting.standing import RuleState
 from monitor.core.access import Policy, Role, TokenKind
 from monitor.core.rates import Rates
+from monitor.core.rules.reading import read_layers
 from monitor.errors import StartError
 from monitor.web import app as application
 from monitor.web import bundle
@@ -29,6 +33,7 @@ from monitor.web.pages import Pages
 from monitor.web.push import PushEndpoint
 from monitor.web.routes import Route
 from tests.ingest.documents import simple
+from tests.web.alerting import Judge
 from tests.web.calling import HOST, Answer, Caller
 from tests.web.house import HTML, PASSWORD, ROOT, PeopledRig
 
@@ -85,6 +90,15 @@ TABLE: dict[tuple[str, str], Expected] = {
     ("GET", "/alerts/rows"): Expected(READERS, "/alerts/rows"),
     ("GET", "/alerts/count"): Expected(READERS, "/alerts/count"),
     ("GET", "/alerts/<id_>"): Expected(READERS, "/alerts/web-1"),
+    ("GET", "/rules"): Expected(READERS, "/rules"),
+    ("GET", "/rules/<name>"): Expected(READERS, "/rules/disk_space"),
+    ("GET", "/rules/backtest"): Expected(READERS, "/rules/backtest"),
+    ("POST", "/rules/backtest"): Expected(READERS, "/rules/backtest", 400, {"toml": "x"}),
+    ("POST", "/rules"): Expected(OPERATORS, "/rules", 303),
+    ("GET", "/silences"): Expected(READERS, "/silences"),
+    ("POST", "/silences"): Expected(OPERATORS, "/silences", 400, {"match": "x"}),
+    ("POST", "/silences/preview"): Expected(OPERATORS, "/silences/preview", 200),
+    ("POST", "/silences/<id_>/end"): Expected(OPERATORS, "/silences/0123456789/end", 404),
     ("POST", "/alerts/<id_>/ack"): Expected(OPERATORS, "/alerts/nothing/ack", 404),
     ("POST", "/alerts/<id_>/unack"): Expected(OPERATORS, "/alerts/nothing/unack", 404),
     ("POST", "/alerts/<id_>/silence"): Expected(OPERATORS, "/alerts/nothing/silence", 404),
@@ -186,6 +200,14 @@ HEADERS = {
 }
 
 
+def know_a_rule(rig: PeopledRig) -> Judge:
+    """Have the judge know the shipped rules, one of which fires."""
+    judge = rig.alerting.judge
+    judge.rules, _ = read_layers([shipped()])
+    judge.stated = [RuleState(judge.rules.rules["disk_space"], 2, 2, 2, 0)]
+    return judge
+
+
 class Crawled:
     """A server with everybody in it: the callers by name, and what they ask."""
 
@@ -199,9 +221,10 @@ class Crawled:
     async def settle(self) -> None:
         """Hosts that some see, and everybody who comes."""
         rig = self.rig
+        judge = know_a_rule(rig)
         for host in ("web-1", "db-1"):
             await rig.send({CPU: 0.5}, {"processes": [{"pid": 1, "name": "init"}]}, host=host)
-            await rig.alerting.judge.say(host, host)  # an alert that is called as its host is
+            await judge.say(host, host)  # an alert that is called as its host is
         await rig.pipeline.tick(time.time())
         for name, role in (("vic", Role.VIEWER), ("oscar", Role.OPERATOR), ("ann", Role.ADMIN)):
             await rig.person(name, role)
@@ -310,9 +333,10 @@ async def opened() -> AsyncIterator[Crawled]:
     rig = PeopledRig("main")
     await rig.hub.start()
     made = Crawled(rig)
+    judge = know_a_rule(rig)
     for host in ("web-1", "db-1"):
         await rig.send({CPU: 0.5}, {"processes": [{"pid": 1, "name": "init"}]}, host=host)
-        await rig.alerting.judge.say(host, host)
+        await judge.say(host, host)
     await rig.pipeline.tick(time.time())
     # There is nobody to be named in an address of an account's: whoever makes one ends it.
     made.headers["open"] = {}
@@ -323,6 +347,7 @@ async def opened() -> AsyncIterator[Crawled]:
 module = pytest.mark.asyncio(loop_scope="module")
 
 
+@functools.cache
 def rules() -> dict[str, set[str]]:
     """Every rule of the application, with the methods that it answers."""
     found: dict[str, set[str]] = {}
