@@ -24,6 +24,14 @@ _NAN = float("nan")
 _SPACE = "system.filesystem.usage"
 _INODES = "system.filesystem.inodes.usage"
 
+SHARED_BYTES = 64 * 2**20
+SHARED_SHARE = 0.01
+"""How far apart the free space of two may be that is the same: it is read twice."""
+
+_POOLED = frozenset(("zfs",))
+"""Filesystems of which many may have the space of one pool, which is the first part of the name of
+their device."""
+
 _NUMBERED_APART = frozenset(("bcachefs", "btrfs"))
 """Filesystems whose files have other device numbers than their mount."""
 
@@ -62,6 +70,7 @@ class _Entry:
     inode_keys: tuple[str, ...] = field(init=False)
     readonly_key: str = field(init=False)
     flipped_key: str = field(init=False)
+    shared_key: str = field(init=False)
     row: Row = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +89,7 @@ class _Entry:
         )
         self.readonly_key = key("system.filesystem.readonly", mountpoint=point)
         self.flipped_key = key("system.filesystem.flipped", mountpoint=point)
+        self.shared_key = key("system.filesystem.shared", mountpoint=point)
         self.row = {
             "mountpoint": point,
             "device": label(self.mount.device),
@@ -115,7 +125,30 @@ class _Filesystems:
         values: dict[str, float] = {}
         for entry in self._entries:
             self._add(values, entry)
+        self._add_shared(values)
         return values
+
+    def _add_shared(self, values: dict[str, float]) -> None:
+        """Say of pooled filesystems whether their free space is that of a fuller one.
+
+        Of those that share it the one that uses most is the fullest, and stands for them all.
+        """
+        pooled = [
+            entry
+            for entry in self._entries
+            if entry.mount.type in _POOLED and entry.space_keys[0] in values
+        ]
+        told: dict[bytes, list[float]] = {}
+        for entry in sorted(pooled, key=lambda entry: -values[entry.space_keys[0]]):
+            free = values[entry.space_keys[1]]
+            others = told.setdefault(entry.mount.device.partition(b"/")[0], [])
+            # A dataset with a quota has space of its own.
+            shared = any(
+                abs(free - other) <= other * SHARED_SHARE + SHARED_BYTES for other in others
+            )
+            values[entry.shared_key] = float(shared)
+            if not shared:
+                others.append(free)
 
     def _choose(self, mounts: list[Mount]) -> None:
         """Settle what is read and what is only listed; called when mountinfo has changed."""

@@ -197,6 +197,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("system.filesystem.readonly", "1", _FLAG, "1 where a mount is read-only.", "mountpoint"),
     _gauge(
+        "system.filesystem.shared",
+        "1",
+        _FLAG,
+        "1 where a filesystem's free space is its pool's, and another one shows it already.",
+        "mountpoint",
+    ),
+    _gauge(
         "system.filesystem.flipped",
         "1",
         _FLAG,

@@ -490,6 +490,15 @@ def test_what_cannot_be_written_does_not_fill() -> None:
     assert alone(full, 1, 15).told() == set()
 
 
+def test_a_pool_that_is_full_is_told_once_however_many_datasets_it_has() -> None:
+    pool: dict[str, Value] = {}
+    for number in range(20):
+        pool |= filesystem(f"/tank/{number}", 1e12, 0.99)
+        pool[key("system.filesystem.shared", mountpoint=f"/tank/{number}")] = float(number > 0)
+    firings = alone(pool, 1).firings()
+    assert {dict(firing.attributes)["mountpoint"] for _, firing in firings} == {"/tank/0"}
+
+
 def test_a_small_partition_has_little_left_and_is_not_full() -> None:
     assert alone(filesystem("/boot", 900e6, 0.5), 1).told() == set()
 

@@ -173,6 +173,34 @@ def test_hostile_mountpoints_make_sound_keys(tmp_path: Path) -> None:
     assert all(len(str(cell)) <= 255 for row in reading.snapshots["filesystems"] for cell in row)
 
 
+def test_datasets_of_one_pool_say_so_unless_a_quota_gives_them_space_of_their_own(
+    tmp_path: Path,
+) -> None:
+    names = {"/tank": "tank", "/tank/home": "tank/home", "/tank/small": "tank/small", "/b": "b"}
+    text = "".join(
+        f"{n + 100} {1 if point.count('/') == 1 else 100} 0:{n + 50} / {point} rw - zfs {device} rw\n"
+        for n, (point, device) in enumerate(names.items())
+    )
+    machine = Machine()
+    large = dict.fromkeys((b"/tank", b"/b"), stat(blocks=10**8, bfree=10**7, bavail=10**7))
+    machine.answers.update(large)
+    # Between two reads somebody wrote.
+    machine.answers[b"/tank/home"] = stat(blocks=10**7, bfree=10**7 - 99, bavail=10**7 - 99)
+    machine.answers[b"/tank/small"] = stat(blocks=10**6, bfree=10**5, bavail=10**5)
+    filesystem = Filesystem(plant(tmp_path, {"proc/1/mountinfo": text}), machine)
+    values = filesystem.collect(1.0).values
+    shared = {point: values[key(f"{NAME}.shared", mountpoint=point)] for point in names}
+    assert shared == {"/tank": 0.0, "/tank/home": 1.0, "/tank/small": 0.0, "/b": 0.0}
+    machine.answers[b"/tank"] = OSError(errno.EIO, "input/output error")
+    values = filesystem.collect(2.0).values
+    assert values[key(f"{NAME}.shared", mountpoint="/tank/home")] == 0.0
+    # The fullest stands for all: an empty top of a pool would never be full.
+    machine.answers[b"/tank"] = stat(blocks=10**7, bfree=10**7 - 1, bavail=10**7 - 1)
+    values = filesystem.collect(3.0).values
+    assert values[key(f"{NAME}.shared", mountpoint="/tank")] == 1.0
+    assert values[key(f"{NAME}.shared", mountpoint="/tank/home")] == 0.0
+
+
 def test_those_beyond_the_bound_are_noted(tmp_path: Path) -> None:
     text = "".join(
         f"{n + 100} 1 9:{n} / /m{n} rw - ext4 /dev/x rw\n" for n in range(MOST_MOUNTS + 9)
