@@ -61,7 +61,7 @@ _PHRASES = {
 
 _PLURALS = {HOST_UNREACHABLE: ("hosts unreachable", "hosts reachable again")}
 
-_VERBS = frozenset({"is", "are", "has"})
+_VERBS = frozenset({"is", "are"})
 
 _IN_SHORT = (("above ", "> "), ("below ", "< "))
 """Limits in words, as a lock screen has room for."""
@@ -101,17 +101,25 @@ def sentence(alert: Alert) -> str:
     said = harmless(alert.summary, SUMMARY_CHARACTERS)
     if not said:
         return f"{host} {_phrase(alert)}"
-    of_host = f" of {alert.host} "
-    if of_host in said:
-        # "/var of db-1 is 97 % full" is a sentence for pages; a lock screen has room for less.
-        what, _, rest = said.removeprefix("The ").partition(of_host)
+    # "/var of db-1 is 97 % full" is a sentence for pages; a lock screen has room for less.
+    what, of_host, rest = _parted(said, alert.host)
+    if of_host:
+        what = what.removeprefix("The ").replace("A ", "a ", 1)
         verb, _, more = rest.partition(" ")
-        if verb in _VERBS and more:
-            return f"{host} {what} {more}"
+        return f"{host} {what} {more if verb in _VERBS and more else rest}"
     names_host = alert.host in re.split(r"[^A-Za-z0-9._-]+", said)
     if names_host:
         return said.replace(alert.host, host, 1)
     return f"{host} {said}"
+
+
+def _parted(said: str, host: str) -> tuple[str, str, str]:
+    """What a sentence says of which thing of a host, and the rest; else nothing after it."""
+    for of_host in (f" of {host} ", f" on {host} "):
+        what, found, rest = said.partition(of_host)
+        if found and rest:
+            return what, found, rest
+    return said, "", ""
 
 
 def host_words(host: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import tomllib
 import unicodedata
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from monitor.alerting import shipped
+from monitor.core.rules.wording import filled
 from monitor.notify.channel import Notification
 from monitor.notify.channels.webhook import body
 from monitor.notify.headline import FIRST_LINE_CHARACTERS
@@ -117,7 +120,7 @@ FIRST_LINES = [
                 },
             )
         ),
-        "WARN db-1 A process 91 % of its file descriptors open, leaky 930 descriptors",
+        "WARN db-1 a process has 91 % of its file descriptors open, leaky 930 descriptors",
         id="a descriptor leak",
     ),
     pytest.param(
@@ -129,7 +132,7 @@ FIRST_LINES = [
                 evidence={"units": [{"name": "batch.service", "value": 950, "limit": 1000}]},
             )
         ),
-        "CRIT db-1 A service or container 95 % of its tasks, batch.service 950 of 1000",
+        "CRIT db-1 a service or container has 95 % of its tasks, batch.service 950 of 1000",
         id="a unit that forks",
     ),
     pytest.param(
@@ -212,6 +215,21 @@ def test_the_first_line_is_enough_for_a_lock_screen(made: Notification, expected
     found = compose(made, URL).first
     assert found == expected
     assert len(found) <= FIRST_LINE_CHARACTERS
+
+
+def test_every_shipped_rule_is_told_with_the_host_first_or_at_least_named() -> None:
+    """It must be that a lock screen shows whose trouble it is, whatever the rule."""
+    written = tomllib.loads(shipped.text())["rules"]
+    parts = {"host": "db-1", "value": "97 %", "mountpoint": "/var", "device": "sda"}
+    host_first = 0
+    for name, rule in written.items():
+        summary = filled(rule["summary"], parts | {"interface": "eth0", "unit": "app.service"})
+        line = compose(notification(told(rule=name, summary=summary, evidence=None)), URL).first
+        assert line.startswith("CRIT "), line
+        assert line.count("db-1") == 1, line
+        assert not line.endswith("…"), line
+        host_first += line.startswith("CRIT db-1 ")
+    assert host_first > 0.9 * len(written)
 
 
 def test_the_message_says_what_to_know() -> None:
