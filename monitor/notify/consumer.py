@@ -52,6 +52,9 @@ FAILING_SECONDS = 600.0
 """A channel that has not worked for so long is told of on others."""
 
 
+OWN_FAULT = "it cannot be told: see this server's own log"
+
+
 class Stopped(Exception):
     """Somebody else tells on this channel."""
 
@@ -195,7 +198,21 @@ class Consumer:
                 seconds = min(2.0 * seconds, deliveries.MOST_TRY_AGAIN_SECONDS)
             except Exception:  # noqa: BLE001 - a fault of ours must not silence a channel for ever
                 self._voice.exception("a fault while telling; it goes on")
+                self._count_fault()
                 await asyncio.sleep(FAULT_SECONDS)
+
+    def _count_fault(self) -> None:
+        """What cannot be told for a fault of ours does not hold up the rest for ever."""
+        now = self._clock()
+        if self._frozen is None:
+            return
+        if retrying.is_given_up(self._frozen.at, now):
+            self._let_go(self._frozen, Outcome(Result.GIVEN_UP, OWN_FAULT))
+            return
+        self._frozen.failures += 1
+        self._fail(OWN_FAULT, now)
+        wait = retrying.wait_seconds(self._frozen.failures, 0.0, self._chance())
+        self._next_try = time.monotonic() + wait
 
     async def _step(self) -> None:
         now = self._clock()
@@ -307,7 +324,7 @@ class Consumer:
         if not self._health.failing_since:
             self._health.failing_since = now
             self._voice.warning("a channel does not work", why=reason)
-        self._health.failure = reason[: deliveries.REASON_CHARACTERS]
+        self._health.failure = reason
 
     def _let_go(self, frozen: Frozen, outcome: Outcome | None) -> None:
         """A notification is done with: it has arrived, or never will; none: it was of nothing."""

@@ -7,12 +7,13 @@ notice of kind ``delivery`` with that key: so whoever starts again knows whether
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 
 import structlog
 
 from monitor.core.messages import Notice, event
-from monitor.errors import Unavailable
+from monitor.errors import InputError, Unavailable
 from monitor.model import EventType, RetentionClass
 from monitor.notify.channel import Channel, Notification, Outcome, Result
 from monitor.notify.keeping import Frozen
@@ -36,13 +37,18 @@ async def tried(channel: Channel, made: Notification) -> Outcome:
     """What comes of one attempt, whatever the channel does."""
     try:
         async with asyncio.timeout(ATTEMPT_SECONDS):
-            return await channel.deliver(made)
+            outcome = await channel.deliver(made)
     except TimeoutError:
         return Outcome(Result.RETRY, f"no answer within {ATTEMPT_SECONDS:.0f} s")
     except Exception as error:  # noqa: BLE001 - its own fault: the alert must not be lost by it
         voice = structlog.stdlib.get_logger("monitor.notify")
-        voice.exception("a channel failed in a way of its own", channel=channel.name)
-        return Outcome(Result.RETRY, f"the channel failed: {type(error).__name__}")
+        # Not its text, which may quote the address, and that is a key.
+        fault = type(error).__name__
+        voice.error("a channel failed in a way of its own", channel=channel.name, fault=fault)
+        return Outcome(Result.RETRY, f"the channel failed: {fault}")
+    # It is kept and logged, which texts that are none would prevent.
+    reason = outcome.reason.encode("utf-8", "replace").decode()[:REASON_CHARACTERS]
+    return dataclasses.replace(outcome, reason=reason)
 
 
 async def note(
@@ -63,7 +69,7 @@ async def note(
             "left_out": made.left_out,
             "outcome": outcome.result.value,
             "attempts": frozen.failures + 1,
-            "reason": outcome.reason[:REASON_CHARACTERS],
+            "reason": outcome.reason,
             "is_repeat": made.is_repeat,
             "is_drill": made.is_drill,
         },
@@ -76,6 +82,12 @@ async def note(
             if is_unknown and await found(log, frozen) is not None:
                 return
             await log.append([said])
+        except InputError as error:
+            # It was delivered: to tell again and again for the sake of a notice would be worse.
+            structlog.stdlib.get_logger("monitor.notify").error(
+                "a delivery cannot be logged", why=error.detail
+            )
+            return
         except (Unavailable, Unknown) as error:
             is_unknown = is_unknown or isinstance(error, Unknown)
             voice = structlog.stdlib.get_logger("monitor.notify")

@@ -107,6 +107,7 @@ class Ledger:
             if rank > entry.rank:
                 entry.came_at = at
             entry.rank = rank
+            entry.ended_at = 0.0  # should it fire again under the same id
         entry.newest = alert.sequence
         entry.is_flapping = alert.said.is_flapping
         self._place(entry, assigned if here else None)
@@ -255,7 +256,6 @@ class Ledger:
             elif entry.ended_at or not self._is_blocked(entry, now, blocked):
                 news.append(entry)
                 first = min(first, entry.waits_since)
-        group.waits = bool(news)
         again = self._repeat_at(group)
         if news:
             due_at = max(first + group.wait_seconds, group.not_before())
@@ -312,7 +312,7 @@ class Ledger:
         )
         for _, group, entries, is_repeat in found:
             group.count(now, is_repeat=is_repeat)
-            group.look_at, group.waits = 0.0, False
+            group.look_at = 0.0
             for entry in entries:
                 self._tell(entry)
         left_out, self.left_out = len(chosen) - len(members) + self.left_out, 0
@@ -348,8 +348,11 @@ class Ledger:
         return min((group.look_at for group in self.groups.values()), default=math.inf)
 
     def waiting(self) -> int:
-        """Groups of which something is to be told."""
-        return sum(group.waits for group in self.groups.values())
+        """Groups of which something is to be told, and nothing stands in its way."""
+        return sum(
+            any(not entry.is_blocked for entry in group.candidates.values())
+            for group in self.groups.values()
+        )
 
     def _set_back(self, now: float) -> None:
         """The clock was set back: nothing lies in the future."""

@@ -76,8 +76,6 @@ class Group:
     """Those of which something is to be told, now or once nothing stands in the way."""
     look_at: float = 0.0
     """There is nothing to be seen here before this instant."""
-    waits: bool = False
-    """Whether something was to be told when it was looked at last."""
 
     def not_before(self) -> float:
         """When its next notification may go, by those that went."""

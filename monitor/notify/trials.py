@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 
 from monitor.core.messages import Alert, Notice, event
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, Unavailable
 from monitor.notify.channel import Channel, Notification, Outcome, Result, Told
-from monitor.notify.deliveries import REASON_CHARACTERS, tried
+from monitor.notify.deliveries import tried
 from monitor.ports import EventLog, Unknown
 
 MOST_TESTS = 6
@@ -56,12 +56,14 @@ class Trials:
                 "alerts": [],
                 "outcome": outcome.result.value,
                 "attempts": 1,
-                "reason": outcome.reason[:REASON_CHARACTERS],
+                "reason": outcome.reason,
                 "is_test": True,
                 "by": by,
             },
         )
-        with contextlib.suppress(Unknown):  # it has been sent, and that is what was asked
+        with contextlib.suppress(
+            Unknown, Unavailable
+        ):  # it has been sent, and that is what was asked
             await self._log.append([event(notice, self._clock(), secrets.token_hex(8))])
         return outcome
 
