@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from monitor.alerting import ruletests
 from monitor.alerting.ruletestfiles import LONGEST_TEXT_BYTES, read
 from monitor.alerting.ruletests import lines, run
+from monitor.alerting.shipped import shipped
 from monitor.core.rules import reading
 from monitor.core.rules.judging import RuleJudge
 from monitor.core.rules.model import Rule
@@ -249,3 +252,15 @@ def test_every_complaint_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         read(GOOD.replace('"firing"', '"fire"').replace('values = "1"', ""), "t.toml")
     assert len(caught.value.complaints) == 2
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "backtests.md"
+
+
+def test_the_example_of_the_docs_passes() -> None:
+    """It must be that what is shown is what works, against the shipped rules."""
+    blocks = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (block for block in blocks if "[[test]]" in block)
+    rules, faults = reading.read_layers([shipped()])
+    assert not faults
+    assert failures(example, rules) == []
