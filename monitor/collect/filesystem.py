@@ -7,6 +7,7 @@ are the host's own mountpoints; they are read below the configured root.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -138,8 +139,10 @@ class _Filesystems:
             for entry in self._entries
             if entry.mount.type in _POOLED and entry.space_keys[0] in values
         ]
+        values.update((entry.shared_key, _NAN) for entry in pooled)  # of those that cannot be read
+        known = [entry for entry in pooled if math.isfinite(values[entry.space_keys[0]])]
         told: dict[bytes, list[float]] = {}
-        for entry in sorted(pooled, key=lambda entry: -values[entry.space_keys[0]]):
+        for entry in sorted(known, key=lambda entry: -values[entry.space_keys[0]]):
             free = values[entry.space_keys[1]]
             others = told.setdefault(entry.mount.device.partition(b"/")[0], [])
             # A dataset with a quota has space of its own.

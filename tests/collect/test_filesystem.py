@@ -178,7 +178,7 @@ def test_datasets_of_one_pool_say_so_unless_a_quota_gives_them_space_of_their_ow
 ) -> None:
     names = {"/tank": "tank", "/tank/home": "tank/home", "/tank/small": "tank/small", "/b": "b"}
     text = "".join(
-        f"{n + 100} {1 if point.count('/') == 1 else 100} 0:{n + 50} / {point} rw - zfs {device} rw\n"
+        f"{n + 100} {'100' if '/' in device else '1'} 0:{n + 50} / {point} rw - zfs {device} rw\n"
         for n, (point, device) in enumerate(names.items())
     )
     machine = Machine()
@@ -194,6 +194,7 @@ def test_datasets_of_one_pool_say_so_unless_a_quota_gives_them_space_of_their_ow
     machine.answers[b"/tank"] = OSError(errno.EIO, "input/output error")
     values = filesystem.collect(2.0).values
     assert values[key(f"{NAME}.shared", mountpoint="/tank/home")] == 0.0
+    assert math.isnan(values[key(f"{NAME}.shared", mountpoint="/tank")])
     # The fullest stands for all: an empty top of a pool would never be full.
     machine.answers[b"/tank"] = stat(blocks=10**7, bfree=10**7 - 1, bavail=10**7 - 1)
     values = filesystem.collect(3.0).values
