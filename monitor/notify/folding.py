@@ -264,7 +264,9 @@ class Ledger:
             group.look_at = due_at
         elif again <= now:
             told = [entry for entry in group.entries.values() if self._is_repeated(entry)]
-            told = [entry for entry in told if not blocked(entry, now)]
+            if not self.repeat_seconds:
+                # Whoever forgets what it is not told again would take a silence for the end.
+                told = [entry for entry in told if not blocked(entry, now)]
             if told:
                 return told, True
             group.look_at = now + RECHECK_SECONDS

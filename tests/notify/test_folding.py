@@ -236,6 +236,18 @@ def test_a_channel_may_say_itself_how_often_it_is_told() -> None:
     assert stage.told(1171) == ["a1(ok)"], "what is repeated is no storm"
 
 
+def test_a_channel_that_forgets_is_told_again_of_what_it_knows_whatever_is_silenced_here() -> None:
+    """It must be that an Alertmanager takes no silence and no acknowledgement for the end."""
+    stage = Stage(repeat_seconds=60.0)
+    stage.say(0)
+    assert stage.told(1) == ["a1"]
+    stage.acks["a1"] = Ack()
+    assert stage.told(61) == ["repeat a1"]
+    stage.silences = [Selector.parse("host=web-*")]
+    stage.say(70, "a2", "web-1")
+    assert stage.told(121) == ["repeat a1"], "what it does not know yet is not told"
+
+
 def test_a_group_that_told_much_gathers_for_a_minute() -> None:
     stage = Stage()
     for number in range(STORM_NOTIFICATIONS):
