@@ -21,8 +21,12 @@ import click
 from monitor import __version__
 from monitor.commands.access import session, user
 from monitor.commands.agent import agent
+from monitor.commands.alert import alert
+from monitor.commands.channel import channel
 from monitor.commands.host import host
 from monitor.commands.places import data_dir, loaded, with_places
+from monitor.commands.rule import rule
+from monitor.commands.silence import silence
 from monitor.commands.tls import tls
 from monitor.commands.tokens import token
 from monitor.config import Settings, render
@@ -106,6 +110,10 @@ main.add_command(user)
 main.add_command(session)
 main.add_command(token)
 main.add_command(host)
+main.add_command(alert)
+main.add_command(silence)
+main.add_command(rule)
+main.add_command(channel)
 main.add_command(tls)
 
 

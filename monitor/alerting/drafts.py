@@ -6,6 +6,7 @@ a text count, so that a whole file of the configuration will do.
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 from monitor.alerting.shipped import shipped
@@ -20,11 +21,13 @@ LONGEST_CHARACTERS = 64 * 1024
 MOST_TOLD = 10
 """Faults that one error tells."""
 
+_PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)\Z")
 
-def drafts(text: str, field: str = "toml", name: str = "line") -> list[Rule]:
+
+def drafts(text: str, field: str = "toml", name: str = "line ") -> list[Rule]:
     """The rules of a text, one at least; what it says of a shipped one is laid over that.
 
-    Raises `InputError` of code ``bad_rule`` with every fault, each after `name` and its line.
+    Raises `InputError` of code ``bad_rule`` with every fault, each behind `name` and its line.
     """
     if len(text) > LONGEST_CHARACTERS:
         detail = f"a rule has at most {LONGEST_CHARACTERS:,} characters"
@@ -32,18 +35,19 @@ def drafts(text: str, field: str = "toml", name: str = "line") -> list[Rule]:
     outline = locate(text)
     if outline.faults:
         place, sentence = outline.faults[0]
-        raise InputError(f"{name} {place.line}: {sentence}", code="bad_rule", field=field)
+        raise InputError(f"{name}{place.line}: {sentence}", code="bad_rule", field=field)
     try:
         tables = tomllib.loads(text).get(ROOT)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        detail = f"this is no TOML: {excerpt(str(error))}"
+        what, line = _told(str(error), text)
+        detail = f"{name}{line}: this is no TOML: {what}"
         raise InputError(detail, code="bad_rule", field=field) from None
     if not isinstance(tables, dict) or not tables:
         detail = "there is no rule in it; one is a table [rules.NAME]"
         raise InputError(detail, code="bad_rule", field=field)
 
     def origin(path: KeyPath) -> str:
-        return f"{name} {_line(outline, path)}"
+        return f"{name}{_line(outline, path)}"
 
     found, faults = read_layers([shipped(), Layer(tables, origin)])
     told = [
@@ -67,6 +71,15 @@ def draft(text: str, field: str = "toml") -> Rule:
         names = excerpt(", ".join(rule.name for rule in found))
         raise InputError(f"one rule at a time; here are {names}", code="bad_rule", field=field)
     return found[0]
+
+
+def _told(complaint: str, text: str) -> tuple[str, int]:
+    """What `tomllib` complains of, and the line, which it says at the end."""
+    found = _PLACE.search(complaint)
+    if found is None:
+        return excerpt(complaint), 1
+    line = int(found[1]) if found[1] else text.count("\n", 0, -1) + 1
+    return excerpt(complaint[: found.start()]), line
 
 
 def _line(outline: Outline, path: KeyPath) -> int:

@@ -71,11 +71,21 @@ def unknown(name: str) -> InputError:
     return InputError(f"there is no host {excerpt(name)}", code="unknown_host", field="host")
 
 
-async def _known(settings: Settings, log: EventLog, registry: Registry) -> Known:
+async def state(settings: Settings, log: EventLog, registry: Registry) -> LiveState:
+    """Every host as it is kept, with its labels and without its values."""
+    return (await _kept(settings, log, registry))[0]
+
+
+async def _kept(settings: Settings, log: EventLog, registry: Registry) -> tuple[LiveState, Fleet]:
     state = LiveState()
     await Roster(state, log, registry).restore(time.time())
     fleet = _fleet(settings, state, log, registry, MemoryStore())
     await fleet.load()
+    return state, fleet
+
+
+async def _known(settings: Settings, log: EventLog, registry: Registry) -> Known:
+    state, fleet = await _kept(settings, log, registry)
     hosts = sorted(state.hosts.values(), key=lambda each: each.name)
     return [(each, fleet.agent_of(each.name)) for each in hosts]
 
