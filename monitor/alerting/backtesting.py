@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from monitor.alerting.backtestwords import judged_words, summary
 from monitor.core.backtest import (
     Firing,
     History,
-    Statistic,
     Stopped,
     closed,
     compares_peers,
@@ -62,8 +62,12 @@ DRAWN_POINTS = 300
 MOST_FIRINGS = 5_000
 """Told one by one; more are counted."""
 
-MOST_NAMED = 3
-"""Hosts that the sentence names."""
+TOO_LONG = "there was no time left to judge it"
+
+MADE = tuple(
+    f"monitor.{room}." for room in ("host", "fleet", "channel", "config", "data", "store", "stream")
+)
+"""How series begin that are made while judging, and are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ class _Run:
         for host, keys in wanted.items():
             room -= len(keys)
             if room < 0 or self._is_stopped():
-                self._leave([host], "there is too much to judge" if room < 0 else _TOO_LONG)
+                self._leave([host], "there is too much to judge" if room < 0 else TOO_LONG)
                 continue
             group = self._take(host, await self._range(host, keys, points), keys)
             if group is not None and group.cells >= CELLS_AT_ONCE and not together:
@@ -275,7 +279,7 @@ class _Run:
         try:
             firings, without = await asyncio.to_thread(self._both, group)
         except Stopped:
-            self._leave([history.host for history in group.histories], _TOO_LONG)
+            self._leave([history.host for history in group.histories], TOO_LONG)
             return
         self._found.firings += firings
         self._found.without += without
@@ -329,9 +333,16 @@ class _Run:
             firings=tuple(found.firings[:MOST_FIRINGS]),
             without_hysteresis=found.without,
             drawn=await self._drawn(),
-            judged=_judged_words(self._statistics, found.resolution),
+            judged=judged_words(self._statistics, found.resolution),
             left_out=tuple(found.left_out),
-            summary=_summary(found, self._now, self._not_kept()),
+            summary=summary(
+                found.hosts,
+                found.firings,
+                found.without,
+                self._now,
+                left_out=len(found.left_out),
+                not_kept=self._not_kept(),
+            ),
         )
 
     def _not_kept(self) -> str:
@@ -351,66 +362,3 @@ class _Run:
             Drawn(each.host, each.key, cut.starts, each.average, each.maximum)
             for each in cut.series
         )
-
-
-MADE = tuple(
-    f"monitor.{room}." for room in ("host", "fleet", "channel", "config", "data", "store", "stream")
-)
-"""How series begin that are made while judging, and are not kept."""
-
-_TOO_LONG = "there was no time left to judge it"
-
-_PLURALS = {
-    Statistic.MINIMUM: "minima",
-    Statistic.AVERAGE: "averages",
-    Statistic.MAXIMUM: "maxima",
-}
-
-
-def _judged_words(found: dict[str, Statistic], resolution: float) -> str:
-    """What was judged, for people: ``averages of 1 min``."""
-    if not resolution:
-        return ""
-    words = " and ".join(sorted({_PLURALS[statistic] for statistic in found.values()}))
-    return f"{words} of {duration(resolution)}"
-
-
-def _summary(found: _Found, now: float, not_kept: str) -> str:
-    """One sentence for people."""
-    left = len(found.left_out)
-    rest = f"; {left} {'host was' if left == 1 else 'hosts were'} left out" if left else ""
-    if not_kept:
-        rest = f"; {not_kept} is made while judging and not kept, so that it could not be judged"
-    if not found.hosts:
-        return f"there is no history of what it looks at{rest}"
-    where = "1 host" if found.hosts == 1 else f"{found.hosts} hosts"
-    count = len(found.firings)
-    if not count:
-        return f"would not have fired on {where if found.hosts == 1 else f'any of {where}'}{rest}"
-    times = Counter(firing.host for firing in found.firings)
-    named = [host for host, _ in times.most_common(MOST_NAMED)]
-    more = len(times) - len(named)
-    hosts = _listed([*named, f"{more} more"] if more else named)
-    longest = max((firing.end or now) - firing.start for firing in found.firings)
-    often = "once" if count == 1 else f"{count} times"
-    text = f"would have fired {often} on {hosts}, longest {duration(longest)}"
-    if found.without != count:
-        text += f"; without hysteresis {found.without}"
-    return text + rest
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
-
-
-def duration(seconds: float) -> str:
-    """A length of time in at most two units: ``42 min``, ``3 h 10 min``, ``2 d``."""
-    left = round(seconds)
-    if left < 60:
-        return f"{left} s"
-    parts = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        parts.append((count, unit))
-    first = next(place for place, (count, _) in enumerate(parts) if count)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)

@@ -47,7 +47,7 @@ LEAST_SHORT_SHARE = 0.5
 FOR_SECONDS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0)
 """What a suggestion may say."""
 
-EVENTS_AT_ONCE = 500
+EVENTS_AT_ONCE = 200
 MOST_EVENTS = 100_000
 LONGEST_READ_SECONDS = 5.0
 """What one report reads; the evidence in it is what takes time."""

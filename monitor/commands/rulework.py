@@ -19,7 +19,8 @@ import msgspec
 
 from monitor.access.audit import Actor, Audit
 from monitor.alerting import drills, noise, ruletestfiles, ruletests
-from monitor.alerting.backtesting import Backtest, backtest, duration
+from monitor.alerting.backtesting import Backtest, backtest
+from monitor.alerting.backtestwords import duration
 from monitor.alerting.drafts import drafts
 from monitor.care import files
 from monitor.commands import alertwork, hostwork

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.alerting.backtesting import Backtest, Drawn, duration
+from monitor.alerting.backtesting import Backtest, Drawn
+from monitor.alerting.backtestwords import duration
 from monitor.core.backtest import Firing
 from monitor.core.rules.explaining import rule_words
 from monitor.core.rules.model import Rule

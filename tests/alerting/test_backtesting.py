@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from monitor.alerting import backtesting
-from monitor.alerting.backtesting import backtest, duration
+from monitor.alerting.backtesting import backtest
+from monitor.alerting.backtestwords import duration
 from monitor.core.rules.model import Rule
 from monitor.core.rules.reading import read
 from monitor.core.state import LiveState
