@@ -5,7 +5,8 @@ to it without the outbound guard; so only schemes pass whose host the service fi
 from apprise's own description of each, and a few by hand where that is not the truth.  Schemes that
 act on this machine (syslog, D-Bus, a desktop) are refused, and so is what makes apprise read files.
 
-Apprise is imported where a channel needs it, and blocks: each attempt has a thread of its own.
+Apprise is imported where a channel needs it, with all of its services, which takes 0.2 s of
+processor time and 18 MB; and it blocks, so that each attempt has a thread of its own.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _plugins() -> Any:
     with warnings.catch_warnings():
         # It asks for modules that are to go, and does without them where they are gone.
         warnings.simplefilter("ignore", DeprecationWarning)
-        from apprise.manager_plugins import (  # noqa: PLC0415 - 81 ms and 17 MiB, where needed
+        from apprise.manager_plugins import (  # noqa: PLC0415 - 0.2 s and 18 MB
             NotificationManager,
         )
 
