@@ -114,6 +114,17 @@ def test_windows_take_the_bucket_for_their_tick() -> None:
     assert [(f.start, f.end) for f in found] == [(1_800, 2_100)]
 
 
+@pytest.mark.parametrize(("step", "start"), [(1.0, 130.0), (60.0, 180.0)])
+def test_growth_is_over_its_own_time_whatever_the_bucket(step: float, start: float) -> None:
+    """It must be that ten a second within a minute is that in buckets of a second and a minute."""
+    at = np.arange(step, 601, step)
+    values = np.where(at > 120, np.minimum(at - 120, 60.0) * 10, 0.0)
+    rule = Rule("queue", (level(RateAbove(1.5, 1.5)),))
+    found = backtest(rule, [history(*values)], 0, step)
+    assert [each.start for each in found] == pytest.approx([start], abs=5)
+    assert found[0].end == pytest.approx(240, abs=10 + step / 2)
+
+
 def test_overrides_and_hosts_hold_by_labels() -> None:
     """It must be that a host is judged by what holds for it."""
     plain = Rule("queue", (level(Above(100, 100)),))
