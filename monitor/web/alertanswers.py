@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.core import messages
 from monitor.core.messages import HostName, Identity
+from monitor.core.rules.diff import Diff
 from monitor.notify.config import COMMENT_CHARACTERS
 
 Instant = float | str
@@ -162,7 +163,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     """
 
     at: float
-    diff: Any
+    diff: Diff
     needs_restart: list[str]
 
 

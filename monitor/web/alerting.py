@@ -7,10 +7,11 @@ them.  A server without them has none (`Services.alerting`, `Services.notify`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from monitor.alerting.standing import Pending, RuleState
 from monitor.core.book import Alert, Book
+from monitor.core.rules.diff import Diff
 from monitor.core.rules.ruleset import RuleSet
 from monitor.notify.acks import Acks
 from monitor.notify.channel import ChannelStatus, Outcome
@@ -50,7 +51,7 @@ class Reloaded(Protocol):
         """Why not, a line each."""
 
     @property
-    def diff(self) -> Any:
+    def diff(self) -> Diff:
         """What is different: rules added, removed and changed, and alerts that would change."""
 
     @property

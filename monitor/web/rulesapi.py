@@ -12,6 +12,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import msgspec
 from quart import Response, request
@@ -21,6 +22,7 @@ from monitor.alerting.drafts import draft
 from monitor.alerting.standing import RuleState
 from monitor.core.access import Policy
 from monitor.core.quantity import parse_seconds
+from monitor.core.rules.diff import Diff
 from monitor.core.rules.explaining import rule_words
 from monitor.core.selectors import Selector
 from monitor.errors import InputError, MonitorError
@@ -112,13 +114,19 @@ class RulesApi:
         Query(request.args, ())
         done = await self._services.require_alerting().reloads.reload("asked for", asking().said)
         if done.ok:
-            return _answer(
-                Reloaded(done.at, msgspec.to_builtins(done.diff), list(done.needs_restart))
-            )
+            return _answer(Reloaded(done.at, self._seen(done.diff), list(done.needs_restart)))
         detail = "the files have faults, and what held before still holds"
         problem = of_error(InputError(detail, code="bad_config"))
         said = msgspec.json.decode(problem.encoded()) | {"complaints": list(done.complaints)}
         return Response(_encoder.encode(said), status=400, content_type=CONTENT_TYPE)
+
+    def _seen(self, diff: Diff) -> Diff:
+        """A difference as whoever asks may see it: values, as texts, may name any host."""
+        caller = asking()
+        if caller.view.sees_all_hosts:
+            return diff
+        affected = self._services.objects.of_hosts(caller, diff.affected)
+        return replace(diff, changed=dict.fromkeys(diff.changed, ()), affected=tuple(affected))
 
     async def backtest(self) -> Response:
         """Judge one rule against the past."""

@@ -15,6 +15,7 @@ from monitor.alerting.standing import Pending, RuleState
 from monitor.core.book import Alert, Book
 from monitor.core.messages import Alert as Said
 from monitor.core.messages import event
+from monitor.core.rules.diff import Diff
 from monitor.core.rules.ruleset import NO_RULES, RuleSet
 from monitor.errors import MonitorError, NotFound
 from monitor.notify.acks import Acks
@@ -29,7 +30,7 @@ class Result:
 
     ok: bool = True
     complaints: tuple[str, ...] = ()
-    diff: Any = None
+    diff: Diff = field(default_factory=Diff)
     at: float = 0.0
     needs_restart: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import time
 from array import array
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from monitor.access.tokens import Wish
 from monitor.alerting.backtesting import backtest
 from monitor.alerting.standing import Pending, RuleState
 from monitor.core.access import Role, TokenKind
+from monitor.core.rules.diff import Affected, Change, Diff
 from monitor.core.rules.model import Rule, Severity
 from monitor.core.rules.reading import read
 from monitor.errors import MonitorError
@@ -162,12 +164,23 @@ async def test_rules_say_nothing_of_hidden_hosts(site: Site) -> None:
 async def test_a_reload(site: Site) -> None:
     """It must be that it is asked for by name, and says what is different."""
     reloads = site.rig.alerting.reloads
-    reloads.result = Reload(diff={"added": ["queue"]}, at=5.0, needs_restart=("server",))
-    answer = await site.post("/rules/reload")
-    assert answer.json() == {"at": 5.0, "diff": {"added": ["queue"]}, "needs_restart": ["server"]}
+    diff = Diff(
+        ("queue",),
+        changed={"inodes": (Change("hosts", "", '"host=db-1"'),)},
+        affected=tuple(
+            Affected(f"a-{host}", "inodes", host, {}, "warning", "") for host in ("web-1", "db-1")
+        ),
+    )
+    reloads.result = Reload(diff=diff, at=5.0, needs_restart=("server",))
+    found = (await site.post("/rules/reload")).json()
+    assert (found["at"], found["needs_restart"]) == (5.0, ["server"])
+    assert found["diff"] == json.loads(msgspec.json.encode(diff))
     ((reason, by),) = reloads.asked
     assert reason == "asked for"
     assert by.startswith("api token ")
+    partly = (await site.post("/rules/reload", who="team")).json()["diff"]
+    assert (partly["added"], partly["changed"]) == (["queue"], {"inodes": []})
+    assert [each["host"] for each in partly["affected"]] == ["web-1"]
 
 
 async def test_a_reload_of_bad_files(site: Site) -> None:
