@@ -27,26 +27,26 @@ from tests.notify.channels.told import alert, notification
 from tests.outbound.servers import request, serving
 from tests.secrets_planted import leaks, planted
 
-Made = Callable[[int, str], Channel]
+Made = Callable[..., Channel]
 
 
-def of_webhook(port: int, secret: str) -> Channel:
-    return channel(f"http://127.0.0.1:{port}/{secret}", secret=secret, deadline_seconds=0.5)
+def of_webhook(port: int, secret: str, seconds: float = 0.5) -> Channel:
+    return channel(f"http://127.0.0.1:{port}/{secret}", secret=secret, deadline_seconds=seconds)
 
 
-def of_mail(port: int, secret: str) -> Channel:
+def of_mail(port: int, secret: str, seconds: float = 0.5) -> Channel:
     url = f"mailto://user:{secret}@127.0.0.1:{port}?from=a@example.com&to=b@example.com"
-    return channel(url, deadline_seconds=0.5)
+    return channel(url, deadline_seconds=seconds)
 
 
-def of_alertmanager(port: int, secret: str) -> Channel:
-    return channel(f"alertmanager://127.0.0.1:{port}/{secret}", deadline_seconds=0.5)
+def of_alertmanager(port: int, secret: str, seconds: float = 0.5) -> Channel:
+    return channel(f"alertmanager://127.0.0.1:{port}/{secret}", deadline_seconds=seconds)
 
 
-def of_service(port: int, secret: str) -> Channel:
+def of_service(port: int, secret: str, seconds: float = 0.5) -> Channel:
     made = make_service("phone", Secret(f"tgram://123456789:{secret}abc/1/"), PUBLIC_URL)
     made._plugin.notify_url = f"http://127.0.0.1:{port}/bot"  # type: ignore[attr-defined]
-    made._deadline_seconds = 0.5
+    made._deadline_seconds = seconds
     return made
 
 
@@ -103,7 +103,7 @@ async def test_an_attempt_can_be_called_off(made: Made) -> None:
         await mute(reader, _writer)
 
     async with serving(waiting) as port:
-        through = made(port, "s3cret" * 6)
+        through = made(port, "s3cret" * 6, 15.0)
         attempt = asyncio.create_task(through.deliver(notification()))
         await begun.wait()
         attempt.cancel()
@@ -123,7 +123,7 @@ async def test_what_arrived_is_delivered(made: Made) -> None:
                     f"mailto://127.0.0.1:{mail_port}?from=a@example.com&to=b@example.com"
                 )
             else:
-                through = made(port, "x" * 32)
+                through = made(port, "x" * 32, 15.0)
             assert (await through.deliver(notification())).result is Result.DELIVERED
             await through.close()
 

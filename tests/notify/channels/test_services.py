@@ -222,7 +222,7 @@ async def test_a_service_that_hangs_is_left_and_has_one_thread_at_most() -> None
     async with serving(hanging) as port:
         through = telegram(port, deadline_seconds=0.3)
         first = await asyncio.wait_for(through.deliver(notification()), 5)
-        assert waits.is_set()
+        await asyncio.wait_for(waits.wait(), 10)
         second = await asyncio.wait_for(through.deliver(notification()), 5)
     assert (first.result, second.result) == (Result.RETRY, Result.RETRY)
     assert "in time" in first.reason
