@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,7 @@ def check(root: type, document: Document, complaints: list[Complaint]) -> dict[s
     try:
         checked = whole.model_validate(document.table)
     except pydantic.ValidationError as error:
-        known: dict[KeyPath, list[str]] = {(): [*all_sections, LAYERED]}
+        known: dict[KeyPath, Sequence[str]] = {(): [*all_sections, LAYERED]}
         known.update({(name,): every_key(s.room) for name, s in all_sections.items() if s.is_one})
         known.update({path: every_key(room) for path, _, room in tables})
         for number, fault in enumerate(error.errors(include_url=False)):
@@ -178,9 +179,15 @@ def _check_disabled(document: Document, complaints: list[Complaint]) -> None:
 def _resolve(document: Document, tables: list[Table]) -> None:
     """Tell each written path the folder of the file that says it."""
     for path, table, room in tables:
-        for key, hint in typing.get_type_hints(room).items():
-            if Path in (hint, *typing.get_args(hint)) and isinstance(table.get(key), str):
+        for key in _path_keys(room):
+            if isinstance(table.get(key), str):
                 table[key] = _RelativePath(table[key], document.origin((*path, key)).folder)
+
+
+@cache
+def _path_keys(room: type) -> tuple[str, ...]:
+    hints = typing.get_type_hints(room)
+    return tuple(key for key, hint in hints.items() if Path in (hint, *typing.get_args(hint)))
 
 
 def _model(room: type) -> type[pydantic.BaseModel]:
@@ -283,7 +290,7 @@ def _path(loc: tuple[int | str, ...], document: Document) -> KeyPath:
 def _sentence(
     fault: Any,
     path: KeyPath,
-    known: dict[KeyPath, list[str]],
+    known: dict[KeyPath, Sequence[str]],
     all_sections: dict[str, Section],
 ) -> str:
     match fault["type"]:
@@ -308,7 +315,7 @@ def _sentence(
 
 
 def _guess_key(
-    path: KeyPath, known: dict[KeyPath, list[str]], all_sections: dict[str, Section]
+    path: KeyPath, known: dict[KeyPath, Sequence[str]], all_sections: dict[str, Section]
 ) -> str:
     name = str(path[-1])
     near = _guess(name, known.get(path[:-1], []))
@@ -320,7 +327,7 @@ def _guess_key(
     return ""
 
 
-def _guess(name: str, names: list[str]) -> str:
+def _guess(name: str, names: Sequence[str]) -> str:
     if len(name) > GUESS_CHARACTERS:
         return ""
     near = difflib.get_close_matches(name, names, n=1)

@@ -71,7 +71,7 @@ def _rules(rules: RuleSet) -> Iterator[str]:
 
 def _table(path: str, table: Any, origins: Mapping[str, str]) -> Iterator[str]:
     """The lines of one table; `path` is what its keys' origins are kept under."""
-    room = type(table)
+    room: type = type(table)
     hints, keys = typing.get_type_hints(room, include_extras=True), written_keys(room)
     for field in fields(room):
         value = getattr(table, field.name)

@@ -14,6 +14,7 @@ import stat
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,127})\Z")
 _CUSTOMARY = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
+@cache
 def secret_fields(room: type) -> frozenset[str]:
     """The fields of a Config class that are secrets."""
     hints = typing.get_type_hints(room)
@@ -45,6 +47,7 @@ def secret_fields(room: type) -> frozenset[str]:
     )
 
 
+@cache
 def inline_fields(room: type) -> frozenset[str]:
     """Those of its secrets that may stand in the configuration itself."""
     hints = typing.get_type_hints(room, include_extras=True)

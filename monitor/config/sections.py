@@ -9,8 +9,9 @@ what they say is read by their own room.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 from monitor.config.files import LAYERED, Document
@@ -60,7 +61,8 @@ def sections(root: type) -> dict[str, Section]:
     return found
 
 
-def written_keys(room: type) -> dict[str, str]:
+@cache
+def written_keys(room: type) -> Mapping[str, str]:
     """The key of each field of a Config class, as files write it: the field's name, or its mark."""
     hints = typing.get_type_hints(room, include_extras=True)
     keys = {}
@@ -70,14 +72,15 @@ def written_keys(room: type) -> dict[str, str]:
     return keys
 
 
-def every_key(room: type) -> list[str]:
+@cache
+def every_key(room: type) -> Sequence[str]:
     """Every key that a section may hold, as files write it."""
     secrets = secret_fields(room)
-    return [
+    return tuple(
         key
         for field, written in written_keys(room).items()
         for key in (spellings(written) if field in secrets else (written,))
-    ]
+    )
 
 
 def tables_of(document: Document, all_sections: dict[str, Section]) -> Iterator[Table]:

@@ -43,6 +43,9 @@ LONGEST_METRIC_CHARACTERS = 255
 GUESS_CHARACTERS = 64
 """Longer names are not compared with the known ones: it is slow, and they are no slips."""
 
+MOST_UNKNOWN = 20
+"""Unknown keys that are told of one table, each with what may have been meant."""
+
 WINDOWED_KINDS = frozenset({"changed", "rate_above", "fills_within"})
 """Kinds of limit that look at a window themselves, so that `over` needs no `reduce`."""
 
@@ -59,11 +62,13 @@ def unknown(
     table: Table, known: Collection[str], path: KeyPath, say: Say, elsewhere: str = ""
 ) -> None:
     """Say which keys of a table are not known, and which ones may have been meant."""
-    for key in table:
-        if key not in known:
-            is_limit = elsewhere and key in LIMIT_KEYS
-            near = f'; did you mean "{elsewhere}.{key}"?' if is_limit else guess(key, known)
-            say((*path, key), f"unknown key{near}")
+    strange = [key for key in table if key not in known]
+    for key in strange[:MOST_UNKNOWN]:
+        is_limit = elsewhere and key in LIMIT_KEYS
+        near = f'; did you mean "{elsewhere}.{key}"?' if is_limit else guess(key, known)
+        say((*path, key), f"unknown key{near}")
+    if len(strange) > MOST_UNKNOWN:
+        say(path, f"has {len(strange) - MOST_UNKNOWN:,} unknown keys more")
 
 
 def guess(name: str, known: Collection[str]) -> str:

@@ -66,6 +66,9 @@ MOST_OVERRIDES = 32
 MOST_CLAUSES = 8
 """Of one level; each is judged for every series."""
 
+MOST_KEYS = 100
+"""Of one table: far more than there are; what is laid over each other is looked at key by key."""
+
 MOST_HOLDERS = 16
 MOST_FAULTS = 500
 """Nobody reads more; what comes after is not looked at."""
@@ -156,11 +159,31 @@ def _laid(layers: Sequence[Layer], faults: list[Fault]) -> dict[str, Laid]:
                 near = guess(name, laid)
                 sentence = f"there is no rule of this name to turn on or off{near}"
                 faults.append(Fault(path, sentence, number))
+            elif (too_large := _too_large(table)) is not None:
+                where, sentence = too_large
+                faults.append(Fault((*path, *where), sentence, number))
             else:
                 laid[name] = lay(laid.get(name, Laid()), table, number, path)
             if len(faults) >= MOST_FAULTS:
                 return laid
     return laid
+
+
+def _too_large(table: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
+    """What of a rule has more keys than any could; a fault before any of it is looked at."""
+    overrides = table.get(OVERRIDES)
+    listed: list[Any] = overrides if isinstance(overrides, list) else []
+    if len(listed) > MOST_OVERRIDES:
+        return (OVERRIDES,), f"expected at most {MOST_OVERRIDES} overrides, got {len(listed):,}"
+    parts: list[tuple[KeyPath, Any]] = [((), table)]
+    parts += [((OVERRIDES, number), each) for number, each in enumerate(listed)]
+    for path, part in parts:
+        if isinstance(part, dict):
+            inner = [((*path, key), value) for key, value in part.items()][: MOST_KEYS + 1]
+            for where, value in ((path, part), *inner):
+                if isinstance(value, dict) and len(value) > MOST_KEYS:
+                    return where, f"expected at most {MOST_KEYS} keys, got {len(value):,}"
+    return None
 
 
 @dataclass(slots=True)
@@ -198,7 +221,8 @@ class _Reader:
             keys = ".".join(str(part) for part in path)
             where, sentence = changed, f"{keys}, inherited from {inherited}: {sentence}"
         fault = Fault(where, sentence, layer)
-        if fault not in self.faults:  # of two levels that share the key
+        # Two levels may share the key; and whoever has made so many faults needs no more of them.
+        if len(self.faults) < MOST_FAULTS and fault not in self.faults:
             self.faults.append(fault)
 
     def whole(self) -> Rule | None:

@@ -443,6 +443,26 @@ def test_too_many() -> None:
     assert len(read(many)[1]) <= 501
 
 
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({f"k{n}": 1 for n in range(50_000)}, "x: expected at most 100 keys, got 50,000"),
+        ({"labels": {f"k{n}": 1 for n in range(50_000)}}, "x.labels: expected at most 100 keys"),
+        ({"warning": {f"k{n}": 1 for n in range(50_000)}}, "x.warning: expected at most 100 keys"),
+        ({"override": [{}] * 50_000}, "x.override: expected at most 32 overrides, got 50,000"),
+        ({"all": [{f"k{n}": 1 for n in range(50_000)}]}, "x.all.0: has 49,980 unknown keys more"),
+        ({"all": [{}] * 50_000}, "x.all: expected at most 8 conditions, got 50000"),
+    ],
+    ids=["keys", "labels", "limit", "overrides", "clause", "clauses"],
+)
+def test_one_rule_that_is_too_large(table: dict[str, Any], expected: str) -> None:
+    """It must be that what no person writes is refused by its size, not looked at key by key."""
+    _, told = read({"x": table}, defaults={"x": {"metric": "a", "warning": {"above": 1}}})
+    lines = [f"{'.'.join(map(str, each.path[1:]))}: {each.sentence}" for each in told]
+    assert len(lines) < 30
+    assert any(line.startswith(expected) for line in lines)
+
+
 def test_layers_in_order() -> None:
     """It must be that a later file changes what an earlier one says, and each keeps its place."""
     first = Layer(tables('[rules.x]\nmetric = "a"\nwarning.above = 1\nfor = "1m"'), where)
