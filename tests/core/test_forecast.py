@@ -40,7 +40,7 @@ class Plain:
 VALUES = st.one_of(st.just(NAN), st.floats(-1e6, 1e6, width=32))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     over=st.sampled_from([1.0, 3.0, 10.0, 144.0]),
     tick=st.sampled_from([1.0, 5.0]),

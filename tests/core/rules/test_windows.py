@@ -65,7 +65,7 @@ VALUES = st.one_of(st.just(NAN), st.just(math.inf), st.floats(-1e6, 1e6, width=3
 
 
 @pytest.mark.parametrize("reduce", REDUCTIONS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     over=st.sampled_from([1.0, 5.0, 60.0, 90.0, 600.0]),
     tick=st.sampled_from([1.0, 10.0]),
