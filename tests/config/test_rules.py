@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -178,3 +179,14 @@ def test_includes_stay_in_the_folder(tmp_path: Path) -> None:
         (tmp_path / "config.toml").write_text(f'include = ["{pattern}"]\n')
         with pytest.raises(ConfigError, match="leads out of the configuration's own folder"):
             load(Path("config.toml"), cwd=tmp_path)
+
+
+def test_what_is_documented(tmp_path: Path) -> None:
+    """It must be that every example of the page about rules reads, all of them together too."""
+    page = Path(__file__).parents[2] / "docs/alerts.md"
+    examples = re.findall(r"(?ms)^```toml\n(.+?)^```", page.read_text(encoding="utf-8"))
+    assert len(examples) >= 4
+    for example in examples:
+        loaded(tmp_path, example)
+    found = loaded(tmp_path, "\n".join(examples))
+    assert {"queue_long", "stuck", "var_full"} < set(found.rules.rules)
