@@ -36,6 +36,8 @@ _KINDS_OF = (
     ("system.disk.", "io"),
     ("system.filesystem.", "io"),
 )
+_KINDS_OF_STATES = {"iowait": "io", "steal": ""}
+"""Of a processor's time that no process here used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def kind_of(key: str) -> str:
     if series.name.startswith("system.linux.pressure"):
         resource = dict(series.attributes).get("resource", "")
         return resource if resource in KINDS else ""
+    if series.name == "system.cpu.utilization":
+        return _KINDS_OF_STATES.get(dict(series.attributes).get("state", ""), "cpu")
     return next((kind for start, kind in _KINDS_OF if series.name.startswith(start)), "")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.alerting import shipped
 from monitor.core.rules.wording import filled
+from monitor.notify import evidence
 from monitor.notify.channel import Notification
 from monitor.notify.channels.webhook import body
 from monitor.notify.headline import FIRST_LINE_CHARACTERS
@@ -256,6 +257,28 @@ def test_the_message_says_what_to_know() -> None:
     assert found.index("Disk:") < found.index("CPU:"), "the alert's own kind of culprit comes first"
 
 
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("system.cpu.utilization", "cpu"),
+        ('system.cpu.utilization{cpu="3"}', "cpu"),
+        ('system.cpu.utilization{state="iowait"}', "io"),
+        ('system.cpu.utilization{state="steal"}', ""),
+        ("system.memory.utilization", "memory"),
+        ("system.paging.operations", "memory"),
+        ('system.linux.pressure.avg300{kind="full",resource="io"}', "io"),
+        ('system.linux.pressure{kind="full",resource="memory"}', "memory"),
+        ('system.disk.await{device="sda"}', "io"),
+        ("system.processes.file_descriptors.utilization", "descriptors"),
+        ("monitor.host.down", ""),
+        ("app.queue.length", ""),
+        ("{", ""),
+    ],
+)
+def test_whom_an_alert_is_blamed_on(key: str, kind: str) -> None:
+    assert evidence.kind_of(key) == kind
+
+
 def test_who_used_a_disk_is_told_with_the_time_that_it_is_of() -> None:
     found = compose(notification(told(evidence=EVIDENCE | {"io_seconds": 600.0})), URL).text
     assert "Disk over 10 min: logger 250 MB/s (pid 4242, app)" in found
@@ -275,7 +298,7 @@ def test_without_a_public_url_one_line_says_how_to_set_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "evidence",
+    "found",
     [
         None,
         {},
@@ -290,10 +313,10 @@ def test_without_a_public_url_one_line_says_how_to_set_it() -> None:
         {"changes": [{"at": 1e300, "text": "x"}], "forecast": {"full_in_seconds": 10**400}},
     ],
 )
-def test_any_part_of_the_evidence_may_miss_or_be_odd(evidence: dict[str, Any] | None) -> None:
-    found = compose(notification(told(evidence=evidence)), URL)
-    assert found.first.startswith("CRIT db-1 /var 97 % full")
-    assert found.html
+def test_any_part_of_the_evidence_may_miss_or_be_odd(found: dict[str, Any] | None) -> None:
+    message = compose(notification(told(evidence=found)), URL)
+    assert message.first.startswith("CRIT db-1 /var 97 % full")
+    assert message.html
 
 
 CANARY = (
