@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bench import collect, log, server
 from bench.agent import run as agent
+from bench.alerts import run as alerts
 from bench.door import run as door
 from bench.ingest import run as ingest
 from bench.store import run as store
@@ -14,6 +15,7 @@ from bench.stream import run as stream
 
 BENCHES: dict[str, Callable[[], None]] = {
     "agent": agent.main,
+    "alerts": alerts.main,
     "collect": collect.main,
     "door": door.main,
     "ingest": ingest.main,

@@ -1,0 +1,1 @@
+"""What judging costs, how soon an alert is known, and what the past takes to be judged again."""
