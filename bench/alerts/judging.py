@@ -18,12 +18,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from bench.alerts.shapes import Size, Values, host, median, metrics, rules
+from bench.ingest.hosts import keys
 from bench.recording import Floats
 from bench.store.calling import ROOT
 from bench.tables import rss_mib
+from monitor.alerting.shipped import shipped
 from monitor.core.board import Board
 from monitor.core.rules.judging import RuleJudge
 from monitor.core.rules.matching import Columns
+from monitor.core.rules.model import Rule
+from monitor.core.rules.reading import read_layers
 from monitor.model import Schema
 
 TICK_SECONDS = 1.0
@@ -49,6 +53,9 @@ class Fleet:
     """What a fleet costs to be known."""
 
     judged: tuple[Judged, ...]
+    rules: int
+    rows: int
+    """Series that are judged, a rule's on a host each."""
     placing_seconds: float
     """Processor time to find every rule's series on every host, once."""
     board_mib: float
@@ -59,19 +66,23 @@ class Fleet:
 class Judging:
     """A board with hosts on it, and rules that look at them."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, *, is_shipped: bool = False) -> None:
+        """With the rules of the bench, or those that are shipped over series of a real host."""
         self.size = size
         self._now = START
         before = _held_mib()
         self._board = Board()
-        own, made = Schema(metrics(size)), Schema(())
+        own, made = Schema(keys(size.series) if is_shipped else metrics(size)), Schema(())
         names = [host(number) for number in range(size.hosts)]
         self._places = [self._board.place(name, size.series) for name in names]
         self._periods = np.full(size.series, TICK_SECONDS)
         self._copy(Values(size).usual())
         on_board = _held_mib()
         began = time.process_time()
-        self._rules = [RuleJudge(rule, TICK_SECONDS) for rule in rules(size)]
+        self._rules = [
+            RuleJudge(rule, TICK_SECONDS)
+            for rule in (shipped_rules() if is_shipped else rules(size))
+        ]
         columns = Columns(made, own)
         for name, place in zip(names, self._places, strict=True):
             for rule in self._rules:
@@ -104,15 +115,30 @@ class Judging:
         pending = sum(1 for rule in self._rules for _ in rule.pending())
         return Judged(what, median(copied), median(judged), max(judged), pending)
 
+    @property
+    def rules(self) -> int:
+        """Rules of which there is anything to judge."""
+        return sum(rule.series > 0 for rule in self._rules)
+
+    @property
+    def rows(self) -> int:
+        """Series that they judge."""
+        return sum(rule.series for rule in self._rules)
+
+
+def shipped_rules() -> list[Rule]:
+    """The rules that are on from the first start."""
+    return list(read_layers([shipped()])[0])
+
 
 def _held_mib() -> float:
     gc.collect()
     return rss_mib(os.getpid())
 
 
-def judged(size: Size, ticks: int) -> Fleet:
+def judged(size: Size, ticks: int, *, is_shipped: bool = False) -> Fleet:
     """A fleet in a process of its own."""
-    asked = json.dumps({"size": asdict(size), "ticks": ticks})
+    asked = json.dumps({"size": asdict(size), "ticks": ticks, "is_shipped": is_shipped})
     said = subprocess.run(
         [sys.executable, "-m", "bench.alerts.judging"],
         cwd=ROOT,
@@ -128,14 +154,22 @@ def judged(size: Size, ticks: int) -> Fleet:
 def main() -> None:
     """Do as the line on standard input says."""
     asked = json.loads(sys.stdin.readline())
-    size, ticks = Size(**asked["size"]), asked["ticks"]
-    judging, values = Judging(size), Values(size)
-    rows = (
-        judging.run("few beyond a limit", ticks, lambda _: values.usual()),
-        judging.run("all but few beyond, and staying", ticks, lambda _: values.breaching()),
-        judging.run("nearly all change sides each tick", ticks, values.turning),
+    size, ticks, is_shipped = Size(**asked["size"]), asked["ticks"], asked["is_shipped"]
+    judging, values = Judging(size, is_shipped=is_shipped), Values(size)
+    rows = [judging.run("few beyond a limit", ticks, lambda _: values.usual())]
+    if not is_shipped:
+        rows += [
+            judging.run("all but few beyond, and staying", ticks, lambda _: values.breaching()),
+            judging.run("nearly all change sides each tick", ticks, values.turning),
+        ]
+    fleet = Fleet(
+        tuple(rows),
+        judging.rules,
+        judging.rows,
+        judging.placing_seconds,
+        judging.board_mib,
+        judging.rules_mib,
     )
-    fleet = Fleet(rows, judging.placing_seconds, judging.board_mib, judging.rules_mib)
     print(json.dumps(asdict(fleet)))
 
 

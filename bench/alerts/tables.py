@@ -16,11 +16,11 @@ MOST_ARRIVAL_MS = 1_100.0
 MOST_PAST_SECONDS = 5.0
 
 
-def judged(size: Size, fleet: Fleet) -> None:
+def judged(what: str, size: Size, fleet: Fleet) -> None:
     """Print what a tick takes."""
     table(
-        f"{size.rules} rules of two severities over {size.hosts:,} hosts of {size.series} series:"
-        f" {size.judgements:,} judgements a tick",
+        f"{fleet.rules} {what} over {size.hosts:,} hosts of {size.series} series:"
+        f" {fleet.rows:,} judgements a tick",
         ("values", "copying, CPU ms", "judging, CPU ms", "at most", "both", "pending rows"),
         [
             (
@@ -34,11 +34,11 @@ def judged(size: Size, fleet: Fleet) -> None:
             for row in fleet.judged
         ],
     )
-    print(f"target: {MOST_TICK_MS:.0f} ms")
     print(
         f"to place all hosts once: {fleet.placing_seconds:.1f} s of a processor;"
         f" RSS: {fleet.board_mib:.0f} MiB the board, {fleet.rules_mib:.0f} MiB rows and their state"
-        f" ({fleet.rules_mib * 2**20 / size.judgements:.0f} bytes a row)"
+        f" ({fleet.rules_mib * 2**20 / fleet.rows:.0f} bytes a row);"
+        f" target of a tick: {MOST_TICK_MS:.0f} ms"
     )
 
 
