@@ -7,19 +7,22 @@ knows labels and instants; where silences are kept is for `monitor.notify.silenc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
-from monitor.core.selectors import Selector
+from monitor.core.selectors import Selector, Term
 from monitor.notify.config import SilenceConfig
 from monitor.notify.schedules import Schedule, parse_until
 
 CONFIGURED = "config:"
 """What the ids of the configuration's begin with."""
+
+_SPECIAL = re.compile(r"[*?\\]")
 
 State = Literal["pending", "active", "expired"]
 
@@ -94,41 +97,65 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 class Holding:
     """The silences that hold from one instant until another, so that each alert asks only those.
 
-    Most name a host, or something else, by its plain value: they are asked only where the alert
-    has it.
+    Most name a host, or something else, by its value or by how that begins: they are asked only
+    where the alert has it.
     """
 
-    plain: tuple[Silence, ...]
     since: float
     until: float
+    plain: Sequence[Silence] = ()
+    """Those that every alert asks."""
     named: Mapping[tuple[str, str], Sequence[Silence]] = field(default_factory=dict)
+    """By a label's name and its value."""
+    begun: Mapping[tuple[str, str], Sequence[Silence]] = field(default_factory=dict)
+    """By a label's name and what its value begins with."""
+    lengths: frozenset[tuple[str, int]] = frozenset()
+    """Names of labels, and how long such beginnings are."""
 
     @classmethod
     def at(cls, silences: Sequence[Silence], now: float) -> Holding:
         """Those that hold at an instant, and until the first of all changes."""
         plain: list[Silence] = []
         named: dict[tuple[str, str], list[Silence]] = {}
+        begun: dict[tuple[str, str], list[Silence]] = {}
         for each in silences:
             if not each.holds(now):
                 continue
-            term = next((t for t in each.match.terms if not (t.negated or t.globs)), None)
+            telling = filter(_is_telling, each.match.terms)
+            term = min(telling, key=lambda term: term.name != "host", default=None)
             if term is None:
                 plain.append(each)
                 continue
             for value in term.values:
                 named.setdefault((term.name, value), []).append(each)
-            if "" in term.values:  # an alert without the label has it so
-                plain.append(each)
+            for beginning in set(map(_beginning, term.patterns)):
+                begun.setdefault((term.name, beginning), []).append(each)
         until = min((each.next_change(now) for each in silences), default=math.inf)
-        return cls(tuple(plain), now, until, named)
+        lengths = frozenset((name, len(beginning)) for name, beginning in begun)
+        return cls(now, until, plain, named, begun, lengths)
 
     def of(self, labels: Mapping[str, str]) -> Silence | None:
         """One that takes these labels."""
-        for pair in labels.items() if self.named else ():
-            for each in self.named.get(pair, ()):
-                if each.match.matches(labels):
-                    return each
-        return next((each for each in self.plain if each.match.matches(labels)), None)
+        return next((each for each in self._asked(labels) if each.match.matches(labels)), None)
+
+    def _asked(self, labels: Mapping[str, str]) -> Iterator[Silence]:
+        if self.named:
+            for pair in labels.items():
+                yield from self.named.get(pair, ())
+        for name, length in self.lengths:
+            yield from self.begun.get((name, labels.get(name, "")[:length]), ())
+        yield from self.plain
+
+
+def _is_telling(term: Term) -> bool:
+    """Whether what it takes can be told by values, or by how they begin."""
+    # An alert without the label has it empty, and is not found by it.
+    return not term.negated and "" not in term.values and all(map(_beginning, term.patterns))
+
+
+def _beginning(pattern: str) -> str:
+    """What everything that a glob takes begins with."""
+    return _SPECIAL.split(pattern, maxsplit=1)[0]
 
 
 def configured(

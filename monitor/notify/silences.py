@@ -74,7 +74,7 @@ class Silences:
         self._kept: Kept[Silence] = Kept(registry, PREFIX, decoded)
         self._kept.changed.append(self._changed)
         self._configured = tuple(configured)
-        self._holding = Holding((), -math.inf, math.inf)
+        self._holding = Holding(-math.inf, math.inf)
         self._is_stale = True
         self.changed: list[Callable[[], None]] = []
         """Called after every change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -160,3 +161,13 @@ def test_trying_channels(desk: Desk, receiver: http.server.HTTPServer) -> None:
     outcomes = [(each["target"], each["outcome"]) for each in desk.notices("audit")]
     assert outcomes == [("good", "delivered"), ("bad", "retry"), ("good", "delivered")]
     assert "there is no channel other" in desk.refused("channel", "test", "other")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files for others")
+def test_root_writes_the_address_for_the_server(desk: Desk) -> None:
+    """It must be that it belongs to whose the data are, so that the server can read it."""
+    os.chown(desk.data, 65_534, 65_534)
+    desk.done("channel", "create", "phone", HOOK)
+    found = Path("conf.d/phone.url").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65_534, 65_534, 0o600)
+    assert Path("conf.d/phone.toml").stat().st_uid == 0
