@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from monitor.core.access import View
 from monitor.web.alertstanding import MOST_COUNTED, gather_open, sort_out
@@ -17,6 +19,14 @@ MOST_VIEWS = 64
 """Views whose number is remembered."""
 
 
+class HostAlarm(NamedTuple):
+    """One host's number, and its worst severity's class and shape."""
+
+    count: int
+    look: str
+    shape: str
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """The number, the worst severity's class and shape, and all of it in words."""
@@ -27,6 +37,8 @@ class Alarm:
     words: str = ""
     is_more: bool = False
     """Whether there are more than were counted."""
+    hosts: Mapping[str, HostAlarm] = field(default_factory=dict)
+    """Of each host that has any."""
 
 
 QUIET = Alarm()
@@ -51,6 +63,10 @@ class Alarms:
         self._known[view] = now, found
         return found
 
+    def total(self, view: View) -> Alarm:
+        """The same without what it is of each host."""
+        return replace(self.of(view), hosts={})
+
     def forget(self) -> None:
         """Count anew: somebody has just changed what is counted."""
         self._known.clear()
@@ -64,4 +80,8 @@ class Alarms:
         counts = Counter(str(alert.said.severity) for alert in wanted)
         words = ", ".join(f"{counts[word]} {word}" for word in LOOKS if counts[word])
         look, shape = LOOKS[wanted[0].said.severity]
-        return Alarm(len(wanted), look, shape, words, found.left_out > 0)
+        hosts: dict[str, HostAlarm] = {}
+        for alert in wanted:  # the worst of each host comes first
+            known = hosts.get(alert.host) or HostAlarm(0, *LOOKS[alert.said.severity])
+            hosts[alert.host] = known._replace(count=known.count + 1)
+        return Alarm(len(wanted), look, shape, words, found.left_out > 0, hosts)

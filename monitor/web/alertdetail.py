@@ -6,7 +6,6 @@ Values in, values out; the alert's evidence and its events come from the log, re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -26,6 +25,7 @@ from monitor.web.alertview import (
     alert_row,
     cut,
     iso,
+    literal,
     reading,
     resolved_row,
     silenced_words,
@@ -47,9 +47,6 @@ MOST_STORY = 100
 """Lines of what happened to an alert: the first ones, and the latest."""
 
 LONGEST_STORY_TEXT = 300
-
-_PLAIN = re.compile(r"[A-Za-z0-9._/:@-]+", re.ASCII)
-"""A value that a selector takes literally without quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,14 +305,6 @@ def match_of(alert: Alert) -> str:
     """The selector of this alert's rule, host and attributes."""
     terms = {"host": alert.host, "rule": alert.rule, **alert.attributes}
     return ", ".join(f"{name}={literal(value)}" for name, value in terms.items())
-
-
-def literal(value: str) -> str:
-    """A value as a selector takes it literally, whatever is in it."""
-    if _PLAIN.fullmatch(value):
-        return value
-    quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*").replace("?", "\\?")
-    return f'"{quoted}"'
 
 
 def web_address(text: str) -> str:

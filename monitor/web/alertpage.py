@@ -18,6 +18,7 @@ from monitor.core.quantity import parse_seconds
 from monitor.core.rules.model import Rule
 from monitor.core.selectors import Selector
 from monitor.errors import InputError
+from monitor.model import SeriesKey
 from monitor.notify.silences import Wish
 from monitor.web import alertlog
 from monitor.web.alertchart import NOT_STORED, POINTS, AlertChart, alert_chart, span_of
@@ -141,7 +142,7 @@ class AlertPages:
 
     async def _chart(self, alert: Alert, rule: Rule | None, now: float) -> AlertChart | None:
         said = alert.said
-        if not said.metric or said.metric.startswith(NOT_STORED) or said.is_drill:
+        if said.metric.startswith(NOT_STORED) or said.is_drill or not is_key(said.metric):
             return None
         start, end = span_of(alert, now)
         found = await self._services.store.range([(said.host, said.metric)], start, end, POINTS)
@@ -181,6 +182,14 @@ class AlertPages:
             sees_rules=sees_all,
             knows_host=alert.host in gathered.labels,
         )
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is a KEY; an event of the log may be of another version."""
+    try:
+        return bool(SeriesKey.parse(text).name)
+    except ValueError:
+        return False
 
 
 NOBODY = {"operates": False}

@@ -20,9 +20,9 @@ from monitor.errors import InputError
 from monitor.web.alertnotices import alert_notices
 from monitor.web.alertstanding import Gathered, gather
 from monitor.web.alertview import (
+    BLANK,
     MOST_ALONE,
     SHOWN,
-    AlertRow,
     AlertsPage,
     Now,
     alerts_page,
@@ -43,12 +43,6 @@ MOST_VALUES = 1_000
 
 MOST_FOLLOWED = 4
 """Hosts whose values the page follows second by second: those of the worst alerts."""
-
-BLANK = AlertRow(
-    id="", name="", look="info", shape="", word="", host="", rule="", what="", key="", style="",
-    number="", unit="", limit="", at=0.0, since="", instant="", lasts="", can_acknowledge=False,
-)  # fmt: skip
-"""What a row that comes in later is made of."""
 
 
 class AlertsPages:
@@ -102,9 +96,10 @@ class AlertsPages:
         return _json(page)
 
     async def count(self) -> Response:
-        """How many alerts want somebody, for the head of every page."""
-        Query(request.args, ())
-        return _json(self._alarms.of(asking().view))
+        """How many alerts want somebody, for the head of every page; with ``hosts``, of each."""
+        with_hosts = Query(request.args, ("hosts",)).flag("hosts")
+        found = self._alarms.of if with_hosts else self._alarms.total
+        return _json(found(asking().view))
 
     async def _page(self, shown: str, match: Selector | None) -> tuple[AlertsPage, Gathered]:
         caller = asking()

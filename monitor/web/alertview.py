@@ -6,6 +6,7 @@ to pages that are open (`static/js/alerts.js`), so whatever an alert says, it sa
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,9 @@ MOST_RESOLVED = 20
 
 LONGEST_WORDS = 300
 """Characters of a sentence, a limit or a note in a row."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9._/:@-]+", re.ASCII)
+"""A value that a selector takes literally without quotes."""
 
 SECTIONS = ("firing", "pending", "acknowledged", "silenced", "held", "resolved")
 """As they stand on the page, and as the address names them."""
@@ -94,6 +98,13 @@ class AlertRow:
     note: str = ""
     tags: tuple[str, ...] = ()
     can_acknowledge: bool = False
+
+
+BLANK = AlertRow(
+    id="", name="", look="info", shape="", word="", host="", rule="", what="", key="", style="",
+    number="", unit="", limit="", at=0.0, since="", instant="", lasts="", can_acknowledge=False,
+)  # fmt: skip
+"""What a row that comes in later is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +472,14 @@ def cut(text: str) -> str:
 def iso(at: float) -> str:
     """An instant as ``<time>`` has it."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def literal(value: str) -> str:
+    """A value as a selector takes it literally, whatever is in it."""
+    if _PLAIN.fullmatch(value):
+        return value
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*").replace("?", "\\?")
+    return f'"{quoted}"'
 
 
 def alerts_text(page: AlertsPage) -> str:

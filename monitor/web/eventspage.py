@@ -54,7 +54,7 @@ _CLASSES = {
 }
 """What kinds are of; all others are of the class audit (`monitor.model.retention_class`)."""
 
-SHOWN_KINDS = ("all", "host", "alert", "server", "audit")
+SHOWN_KINDS = ("all", "host", "alert", "delivery", "silence", "ack", "reload", "server", "audit")
 """Kinds that have a link of their own."""
 
 

@@ -47,6 +47,9 @@ _STATES = {
 
 _PLAIN = ("plain", "·")
 
+_SPECIAL = {"is_drill": "drill", "is_late": "reported late", "is_flapping": "flapping"}
+_DELIVERIES = {"delivered": "ok", "given_up": "critical"}
+
 _Words = tuple[str, str, str, str]
 """Kind, state, sentence, details."""
 
@@ -126,10 +129,7 @@ def _words(type_: EventType, data: Mapping[str, object]) -> _Words:
             text = f"{data.get('host')} is {data.get('status')}"
             return "host", str(data.get("status")), text, _joined(was, data.get("reason"))
         case EventType.ALERT:
-            state = "ok" if data.get("state") == "resolved" else str(data.get("severity"))
-            text = f"{data.get('rule')} on {data.get('host')}: {data.get('state')}"
-            was = f"was {data.get('was')}" if data.get("was") else ""
-            return "alert", state, text, _joined(data.get("severity"), was)
+            return _alert(data)
         case EventType.APPROVAL:
             text = f"{data.get('action')} on {data.get('host')}: {data.get('state')}"
             by = f"by {data.get('by')}" if data.get("by") else ""
@@ -144,10 +144,31 @@ def _words(type_: EventType, data: Mapping[str, object]) -> _Words:
     return type_.value, "", "", ""
 
 
+def _alert(data: Mapping[str, object]) -> _Words:
+    state = "ok" if data.get("state") == "resolved" else str(data.get("severity"))
+    text = f"{data.get('rule')} on {data.get('host')}: {data.get('state')}"
+    was = f"was {data.get('was')}" if data.get("was") else ""
+    special = [word for name, word in _SPECIAL.items() if data.get(name)]
+    more = (data.get("severity"), was, *special, data.get("reason"), data.get("summary"))
+    return "alert", state, text, _joined(*more)
+
+
 def _notice(data: Mapping[str, object]) -> _Words:
     kind, details = str(data.get("kind")), data.get("details")
-    if kind != "audit" or not isinstance(details, Mapping):
+    if not isinstance(details, Mapping):
         return kind, "", str(data.get("text")), ""
+    if kind == "delivery":
+        attempts = details.get("attempts")
+        many = f"{attempts} attempts" if isinstance(attempts, int) and attempts > 1 else ""
+        state = _DELIVERIES.get(str(details.get("outcome")), "")
+        return kind, state, str(data.get("text")), _joined(many, details.get("reason"))
+    if kind == "reload":
+        complaints = details.get("complaints")
+        first = str(complaints[0]) if isinstance(complaints, list) and complaints else ""
+        by = f"by {details.get('by')}" if details.get("by") else ""
+        return kind, "critical" if first else "", str(data.get("text")), _joined(by, first)
+    if kind != "audit":
+        return kind, "", str(data.get("text")), _joined(details.get("comment"))
     outcome = str(details.get("outcome"))
     text = f"{details.get('actor')}: {details.get('action')} {details.get('target')}"
     address = details.get("address")

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from quart import Response, request
 from werkzeug.datastructures import Headers
@@ -26,6 +27,8 @@ from monitor.fleet.fleet import Refusal
 from monitor.model import HostStatus
 from monitor.ports import StoreWarning
 from monitor.web import charts
+from monitor.web.alertstanding import Gathered, gather_open
+from monitor.web.alertview import BLANK, alerts_page, literal
 from monitor.web.chartplan import plans
 from monitor.web.fleetrows import fleet_rows
 from monitor.web.fleetview import SHAPES, fleet
@@ -106,8 +109,9 @@ class Pages:
                 await held.enter_async_context(self._turns.deadline())
                 await held.enter_async_context(self._turns.taken())
             found = await past(self._services, host, chosen, wanted, now)
+        alerts = self._alerts(name)
         body = await asyncio.to_thread(
-            self._host_body, host, chosen, wanted, found, around, sort, as_text
+            self._host_body, host, chosen, wanted, found, around, sort, as_text, alerts
         )
         return answered(body, as_text=as_text)
 
@@ -123,6 +127,11 @@ class Pages:
         span = asked(request.args, now).span
         warnings = self._services.warnings()
         return Around(position, now, span, warnings, self._printer.visitor())
+
+    def _alerts(self, name: str) -> Gathered:
+        """The open alerts of a host."""
+        found = gather_open(self._services, asking().view)
+        return replace(found, open=tuple(each for each in found.open if each.host == name))
 
     async def _remembered(self, host: HostState) -> HostState:
         return remembered(host, await self._services.store.series(host.name))
@@ -155,7 +164,8 @@ class Pages:
         if as_text:
             return fleet_text(view)
         query = around.span.query()
-        rows, blank = fleet_rows(view.rows, query), fleet_rows((view.blank,), query)
+        rows = fleet_rows(view.rows, query, around.visitor.alarm.hosts)
+        blank = fleet_rows((view.blank,), query)
         return self._printer.text(
             "fleet.html",
             around.visitor,
@@ -175,6 +185,7 @@ class Pages:
         around: Around,
         sort: str,
         as_text: bool,
+        alerts: Gathered,
     ) -> str:
         cut = found.cut
         if wanted.live:
@@ -189,7 +200,16 @@ class Pages:
         view = host_page(host, drawings, cut.now, sort, bar, found.processes, own, agent)
         if as_text:
             return host_text(view)
-        return self._printer.text("host.html", around.visitor, view=view, around=around)
+        query = "?" + urlencode({"state": "firing", "match": f"host={literal(host.name)}"})
+        return self._printer.text(
+            "host.html",
+            around.visitor,
+            view=view,
+            around=around,
+            alerts=alerts_page(alerts, "firing").section("firing"),
+            alerts_query=query,
+            blank_alert=BLANK,
+        )
 
 
 def _drawn(plan: charts.Plan, found: Past) -> charts.Drawing:

@@ -71,7 +71,8 @@ export class Alarm {
   /** @param {AbortSignal} signal */
   constructor(signal) {
     this.mark = document.querySelector("[data-alarm]");
-    this.soon = new Soon(async () => this.show(await had("/alerts/count", signal)), signal);
+    const path = document.querySelector("[data-fleet]") ? "/alerts/count?hosts=1" : "/alerts/count";
+    this.soon = new Soon(async () => this.show(await had(path, signal)), signal);
     this.soon.last = performance.now(); // the page has it from when it was made
   }
 
@@ -84,7 +85,10 @@ export class Alarm {
     if (this.mark) this.soon.tick();
   }
 
-  /** @param {{count: number, look: string, shape: string, words: string, is_more: boolean} | null} found */
+  /**
+   * @param {{count: number, look: string, shape: string, words: string, is_more: boolean,
+   *   hosts: Record<string, [number, string, string]>} | null} found
+   */
   show(found) {
     const { mark } = this;
     if (!found || !(mark instanceof HTMLElement)) return;
@@ -94,5 +98,36 @@ export class Alarm {
     mark.title = found.words;
     shape.textContent = found.shape;
     count.textContent = `${found.count}${found.is_more ? "+" : ""}`;
+    for (const row of document.querySelectorAll("[data-fleet] tbody tr[data-host]")) {
+      ofHost(row, found.hosts[row.getAttribute("data-host") ?? ""]);
+    }
   }
+}
+
+/**
+ * How many of a host's alerts want somebody, beside its name.
+ * @param {Element} row @param {[number, string, string] | undefined} found
+ */
+function ofHost(row, found) {
+  const head = row.querySelector("th");
+  let mark = head?.querySelector(".hostalarm") ?? null;
+  if (!found || !head) {
+    mark?.remove();
+    return;
+  }
+  const [number, look, shape] = found;
+  if (!mark) {
+    mark = document.createElement("a");
+    const query = new URLSearchParams({ match: `host="${row.getAttribute("data-host")}"` });
+    mark.setAttribute("href", `/alerts?${query}`);
+    const [drawn, count, words] = [0, 1, 2].map(() => document.createElement("span"));
+    drawn.setAttribute("aria-hidden", "true");
+    words.className = "unseen";
+    words.textContent = " firing";
+    mark.append(drawn, " ", count, words);
+    head.querySelector("a")?.after(" ", mark);
+  }
+  mark.className = `hostalarm is-${look}`;
+  mark.children[0].textContent = shape;
+  mark.children[1].textContent = String(number);
 }

@@ -74,6 +74,8 @@ export class AlertsPage {
     }
     this.gone = false;
     for (const section of page.sections) this.section(section, page.sections.length === 1);
+    // Beside other things the list is there only while there is something in it.
+    if (this.root.dataset.hides !== undefined) this.root.hidden = !page.counts.firing;
     if (this.gone) this.live.prune();
     const calm = this.root.querySelector("[data-calm]");
     if (calm instanceof HTMLElement) {

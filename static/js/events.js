@@ -21,6 +21,9 @@ const STATES = {
   plain: ["plain", "·"],
 };
 
+/** @type {[string, string][]} */
+const SPECIAL = [["is_drill", "drill"], ["is_late", "reported late"], ["is_flapping", "flapping"]];
+
 export class EventsPage {
   constructor() {
     this.list = document.querySelector("[data-events]");
@@ -90,7 +93,8 @@ function worded(type, data) {
   } else if (type === "alert") {
     made.state = data.state === "resolved" ? "ok" : Object.hasOwn(STATES, data.severity) ? data.severity : "plain";
     made.text = `${data.rule} on ${data.host}: ${data.state}`;
-    made.details = joined(data.severity, data.was ? `was ${data.was}` : "");
+    const special = SPECIAL.map(([name, word]) => (data[name] ? word : ""));
+    made.details = joined(data.severity, data.was ? `was ${data.was}` : "", ...special, data.reason, data.summary);
   } else if (type === "approval") {
     made.text = `${data.action} on ${data.host}: ${data.state}`;
     made.details = joined(data.by ? `by ${data.by}` : "", data.reason);
@@ -104,9 +108,26 @@ function worded(type, data) {
   } else if (type === "notice") {
     made.kind = data.kind;
     if (data.kind === "audit" && data.details) audited(made, data.details);
-    else made.text = data.text;
+    else noticed(made, data);
   }
   return made;
+}
+
+/** @param {{state: keyof typeof STATES, text: string, details: string}} made @param {any} data */
+function noticed(made, { kind, text, details }) {
+  made.text = text;
+  if (!details) return;
+  if (kind === "delivery") {
+    const { outcome, attempts, reason } = details;
+    made.state = outcome === "delivered" ? "ok" : outcome === "given_up" ? "critical" : "plain";
+    made.details = joined(attempts > 1 ? `${attempts} attempts` : "", reason);
+  } else if (kind === "reload") {
+    const first = Array.isArray(details.complaints) ? (details.complaints[0] ?? "") : "";
+    made.state = first ? "critical" : "plain";
+    made.details = joined(details.by ? `by ${details.by}` : "", first);
+  } else {
+    made.details = joined(details.comment);
+  }
 }
 
 /** @param {{state: keyof typeof STATES, text: string, details: string}} made @param {any} details */

@@ -52,12 +52,17 @@ function open() {
   live.bind(document);
   const view = VIEWS[page]?.(host, store, live, signal) ?? NO_VIEW;
   const alarm = new Alarm(signal);
+  // A page of something else may have a list of alerts on it.
+  const beside = document.querySelector("[data-alerts][data-hides]") && new AlertsPage(store, live, signal);
   const statuses = new Statuses(() => view.onStatus(), signal);
 
   const apply = (/** @type {import("./messages.js").Message[]} */ messages) => {
     for (const message of messages) {
       const { type, data, id, snapshot } = message;
-      if (isLogged(message)) view.onLogged?.(message);
+      if (isLogged(message)) {
+        view.onLogged?.(message);
+        beside?.onLogged(message);
+      }
       if (type === "alert" || (type === "notice" && HUSHED.has(data.kind))) alarm.ask();
       if (type === "connected") {
         if (data.gap) statuses.mend();
@@ -67,6 +72,7 @@ function open() {
       } else if (type === "host_update") {
         statuses.show(data);
         view.onStatus();
+        beside?.onStatus();
       }
       // A page that comes back from the browser's cache goes on from what it shows.
       if (id && (data.gap || isAfter(id, dataset.position ?? ""))) dataset.position = id;
@@ -90,6 +96,7 @@ function open() {
     live.age();
     alarm.tick();
     view.onTick();
+    beside?.onTick();
   }, TICK_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   window.addEventListener("pagehide", () => ended.abort(), { once: true });
