@@ -44,6 +44,9 @@ def list_alerts(
         return await chosen(desk, state, match)
 
     found = alertwork.inside(settings, work)
+    if len(found) > MOST_LISTED:
+        click.echo(f"the first {MOST_LISTED:,} of {len(found):,}: --match chooses", err=True)
+        del found[MOST_LISTED:]
     if as_json:
         show_json(_document(each) for each in found)
         return
@@ -79,7 +82,7 @@ async def chosen(desk: Desk, state: str, match: str | None) -> list[Standing]:
     found = await desk.standing(wanted)
     if state not in {"open", "resolved", "all"}:
         found = [each for each in found if each.state == state]
-    return found[:MOST_LISTED]
+    return found
 
 
 @alert.command("show")

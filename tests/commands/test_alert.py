@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
@@ -31,6 +32,15 @@ def test_alerts_are_listed(desk: Desk) -> None:
     table = desk.done("alert", "list").splitlines()
     assert table[0].split() == ["ID", "SEVERITY", "STATE", "HOST", "RULE", "SINCE", "WHAT"]
     assert table[1].split()[:5] == ["a3", "critical", "firing", "web-a3", "disk_space"]
+
+
+def test_a_long_list(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must be that it is cut, and that this is said beside it."""
+    monkeypatch.setattr("monitor.commands.alert.MOST_LISTED", 2)
+    desk.fire("a1", "a2", "a3")
+    result = desk.run("alert", "list", "--json")
+    assert len(json.loads(result.stdout)) == 2
+    assert "the first 2 of 3" in result.stderr
 
 
 def test_where_they_stand(desk: Desk) -> None:
