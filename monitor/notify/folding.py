@@ -333,7 +333,7 @@ class Ledger:
             self._missed -= entry.told == NEVER_TOLD
             self._drop(entry)
             return
-        entry.told = max(entry.told, entry.rank)
+        entry.told = entry.rank
         entry.is_flapping_told = entry.is_flapping_told or entry.is_flapping
         self.groups[entry.group].candidates.pop(entry.id, None)
 

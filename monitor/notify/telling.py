@@ -48,6 +48,8 @@ async def read_at(log: EventLog, positions: Iterable[int]) -> dict[int, Event]:
                     break
                 after = gap.floor
                 continue
+            if searched <= after:
+                break  # the log ends before
             found.update((event.sequence, event) for event in page if event.sequence in sought)
             after = searched
     return found

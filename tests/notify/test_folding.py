@@ -97,6 +97,17 @@ def test_what_becomes_worse_is_told_again_and_what_becomes_milder_is_not() -> No
     assert stage.told(43 + 5 * HOUR) == ["a1(ok)"], "whoever was told hears of its end"
 
 
+def test_what_was_repeated_as_milder_and_becomes_worse_again_is_told() -> None:
+    stage = Stage()
+    stage.say(0, severity="critical")
+    assert stage.told(1) == ["a1"]
+    stage.say(10, severity="warning")
+    assert stage.told(2 * HOUR) == []
+    assert stage.told(1 + 4 * HOUR) == ["repeat a1"]
+    stage.say(5 * HOUR, severity="critical")
+    assert stage.told(5 * HOUR + 1) == ["a1"]
+
+
 def test_flapping_is_told_once() -> None:
     stage = Stage()
     stage.say(0)
@@ -256,6 +267,7 @@ def test_a_group_that_told_much_gathers_for_a_minute() -> None:
     stage.say(50, "b1")
     stage.say(70, "b2")
     last = 10 * (STORM_NOTIFICATIONS - 1) + 1
+    stage.ledger.look_again()
     assert stage.told(last + GATHERING_SECONDS - 0.1) == []
     assert stage.told(last + GATHERING_SECONDS) == ["b1 b2"]
     stage.say(last + STORM_SECONDS + 60, "c1")
