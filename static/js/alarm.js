@@ -15,10 +15,15 @@ const MOST_MS = 60_000;
 
 /** Runs something soon after it was asked for, and not too often. */
 export class Soon {
-  /** @param {() => Promise<void>} run @param {AbortSignal} signal */
-  constructor(run, signal) {
+  /**
+   * @param {() => Promise<void>} run
+   * @param {AbortSignal} signal
+   * @param {number} most milliseconds after which it runs though nobody asked
+   */
+  constructor(run, signal, most = MOST_MS) {
     this.run = run;
     this.signal = signal;
+    this.most = most;
     this.timer = 0;
     this.last = -Infinity;
     this.running = false;
@@ -35,7 +40,7 @@ export class Soon {
 
   /** Ask where nobody has for long. */
   tick() {
-    if (!document.hidden && performance.now() - this.last > MOST_MS) this.ask();
+    if (!document.hidden && performance.now() - this.last > this.most) this.ask();
   }
 
   async go() {

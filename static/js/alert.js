@@ -102,7 +102,7 @@ class AlertChart extends RangeChart {
       slot: Number(item.getAttribute("data-slot")),
     }));
     super(figure, /** @type {any} */ (lines));
-    this.title = figure.querySelector("h2")?.textContent ?? "";
+    this.title = this.lines[0]?.key ?? "";
     this.leastTop = this.fixedTop;
     this.limits = [...figure.querySelectorAll("[data-limit]")].map((item) => ({
       value: Number(item.getAttribute("data-limit")),
@@ -113,6 +113,11 @@ class AlertChart extends RangeChart {
       shape: item.getAttribute("data-shape") ?? "",
       text: item.textContent ?? "",
     }));
+  }
+
+  /** Nothing is drawn yet while the first answer is on its way. */
+  get stride() {
+    return this.picture ? super.stride : 0;
   }
 
   /** What it spans at an instant. @param {number} now @returns {[number, number]} */

@@ -7,6 +7,9 @@
 import { had, Soon } from "./alarm.js";
 import { duration } from "./format.js";
 
+/** Rows are asked for at least so often: values, and what pends, are no events. */
+const ANEW_MS = 10_000;
+
 /** Kinds of notices after which rows stand elsewhere. */
 const ABOUT = new Set(["ack", "silence", "maintenance", "delivery", "reload"]);
 
@@ -32,7 +35,8 @@ export class AlertsPage {
     this.row = /** @type {HTMLTemplateElement | null} */ (document.querySelector("[data-alert-template]"));
     this.group = /** @type {HTMLTemplateElement | null} */ (document.querySelector("[data-group-template]"));
     const query = this.root?.dataset.query ?? "";
-    this.soon = new Soon(async () => this.show(await had(`/alerts/rows${query}`, signal)), signal);
+    const ask = async () => this.show(await had(`/alerts/rows${query}`, signal));
+    this.soon = new Soon(ask, signal, ANEW_MS);
     this.soon.last = performance.now();
     /** Whether rows went with the last answer. */
     this.gone = false;
