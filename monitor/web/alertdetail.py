@@ -257,7 +257,7 @@ def _line(alert: Alert, step: AlertStep, now: float) -> Line:
         case "alert":
             look, shape, text = _transition(step.details, alert.said.unit)
         case "delivery":
-            look, shape, text = delivery_words(step.details)
+            look, shape, text = delivery_words(step.details, alert.id)
         case "ack":
             look, shape, text = "plain", "✓", step.text
         case _:
@@ -283,7 +283,7 @@ def _transition(said: Mapping[str, Any], style: str) -> tuple[str, str, str]:
     return look, shape, f"It fired{at}"
 
 
-def delivery_words(details: Mapping[str, Any]) -> tuple[str, str, str]:
+def delivery_words(details: Mapping[str, Any], alert: str) -> tuple[str, str, str]:
     """What came of telling somebody, in words."""
     channel, outcome = str(details.get("channel")), str(details.get("outcome"))
     attempts = details.get("attempts")
@@ -292,7 +292,10 @@ def delivery_words(details: Mapping[str, Any]) -> tuple[str, str, str]:
     )
     reason = f": {details.get('reason')}" if details.get("reason") else ""
     if outcome == "delivered":
-        return "ok", "→", f"Told {channel}{after}"
+        ended = details.get("resolved")
+        is_over = isinstance(ended, list | tuple) and alert in ended
+        again = " that it is over" if is_over else " again" if details.get("is_repeat") else ""
+        return "ok", "→", f"Told {channel}{again}{after}"
     if outcome == "given_up":
         return "crit", "■", f"{channel} was not told, and will not be{reason}"
     return "warn", "▲", f"{channel} was not told yet{reason}"

@@ -26,6 +26,9 @@ MOST_VALUES = 12
 MOST_POINTS = 120
 LONGEST_TEXT = 200
 
+LEAST_BYTES = 1_000_000
+"""A service's number above it is of bytes, below it of tasks."""
+
 LARGEST = 1e300
 """No number is larger, so that arithmetic with it stays finite."""
 
@@ -109,7 +112,7 @@ def evidence_view(found: Mapping[str, Any] | None, now: float) -> Evidence:
     at = _number(found.get("at"))
     return Evidence(
         at=f"{instant_words(at, now, seconds=True)} UTC" if 0 < at < LATEST else "",
-        culprits=tuple(_culprits(processes)),
+        culprits=(*_culprits(processes, _io_title(found)), *_units(found)),
         pressure=tuple(
             (pressure_words(text), words)
             for text, words in _values(_mapping(found.get("pressure")), "percent")
@@ -122,8 +125,29 @@ def evidence_view(found: Mapping[str, Any] | None, now: float) -> Evidence:
     )
 
 
-def _culprits(processes: Mapping[str, Any]) -> Iterator[Culprits]:
-    for name, (title, style) in _BY.items():
+def _io_title(found: Mapping[str, Any]) -> str:
+    """Over which time input and output were reckoned, where it was more than an instant."""
+    seconds = _number(found.get("io_seconds"))
+    title = _BY["io"][0]
+    return f"{title}, over {duration(seconds)}" if seconds > 0 else title
+
+
+def _units(found: Mapping[str, Any]) -> Iterator[Culprits]:
+    """Services and containers that are near a limit of their own."""
+    rows = []
+    for row in _list(found.get("units"))[:MOST_CULPRITS]:
+        each = _mapping(row)
+        value, limit = _number(each.get("value")), _number(each.get("limit"))
+        style = "bytes" if max(value, limit) > LEAST_BYTES else "number"
+        number, unit = written(value, style)
+        of = f"of {written(limit, style)}" if limit > 0 else ""
+        rows.append(Culprit(_text(each.get("name")) or "?", of, "", number, unit))
+    if rows:
+        yield Culprits("By service", tuple(rows))
+
+
+def _culprits(processes: Mapping[str, Any], io_title: str) -> Iterator[Culprits]:
+    for name, (title, style) in {**_BY, "io": (io_title, _BY["io"][1])}.items():
         rows = []
         for row in _list(processes.get(name))[:MOST_CULPRITS]:
             each = _mapping(row)

@@ -54,7 +54,7 @@ def rule(limit: Limit, **more: Any) -> Rule:
 
 def buckets(*values: float, step: float = 600.0) -> Buckets:
     found = np.array(values, dtype=np.float64)
-    starts = 6_400.0 + step * np.arange(len(found))
+    starts = 6_400.0 + step * np.arange(len(found), dtype=np.float64)
     return Buckets(starts, step, (SeriesBuckets("db-1", METRIC, found, found, found),))
 
 
