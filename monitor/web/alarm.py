@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from monitor.core.access import View
+from monitor.web.alertrows import LOOKS
 from monitor.web.alertstanding import MOST_COUNTED, gather_open, sort_out
-from monitor.web.alertview import LOOKS
 from monitor.web.services import Services
 
 FRESH_SECONDS = 1.0
@@ -22,7 +22,7 @@ MOST_VIEWS = 64
 class HostAlarm(NamedTuple):
     """One host's number, and its worst severity's class and shape."""
 
-    count: int
+    firing: int
     look: str
     shape: str
 
@@ -83,5 +83,5 @@ class Alarms:
         hosts: dict[str, HostAlarm] = {}
         for alert in wanted:  # the worst of each host comes first
             known = hosts.get(alert.host) or HostAlarm(0, *LOOKS[alert.said.severity])
-            hosts[alert.host] = known._replace(count=known.count + 1)
+            hosts[alert.host] = known._replace(firing=known.firing + 1)
         return Alarm(len(wanted), look, shape, words, found.left_out > 0, hosts)

@@ -15,8 +15,7 @@ from monitor.core.book import Alert
 from monitor.core.rules.model import Rule
 from monitor.web.alertanswers import AlertStep
 from monitor.web.alertchart import AlertChart
-from monitor.web.alertstanding import Gathered, Hush
-from monitor.web.alertview import (
+from monitor.web.alertrows import (
     LOOKS,
     RESOLVED_LOOK,
     AlertRow,
@@ -33,6 +32,7 @@ from monitor.web.alertview import (
     what_of,
     words_of,
 )
+from monitor.web.alertstanding import Gathered, Hush
 from monitor.web.evidenceview import Evidence
 from monitor.web.format import duration, written
 from monitor.web.timeaxis import instant_words

@@ -11,8 +11,9 @@ from typing import Any
 from monitor.alerting.standing import RuleState
 from monitor.core.rules.model import Severity
 from monitor.notify.channel import ChannelStatus
+from monitor.web.alertrows import counted, cut
 from monitor.web.alertstanding import Gathered
-from monitor.web.alertview import Notice, counted, cut
+from monitor.web.alertview import Notice
 from monitor.web.format import duration
 from monitor.web.services import Services
 from monitor.web.timeaxis import instant_words

@@ -18,16 +18,9 @@ from monitor.core.events import position_text
 from monitor.core.selectors import Selector
 from monitor.errors import InputError
 from monitor.web.alertnotices import alert_notices
+from monitor.web.alertrows import BLANK, Now
 from monitor.web.alertstanding import Gathered, gather
-from monitor.web.alertview import (
-    BLANK,
-    MOST_ALONE,
-    SHOWN,
-    AlertsPage,
-    Now,
-    alerts_page,
-    alerts_text,
-)
+from monitor.web.alertview import MOST_ALONE, SHOWN, AlertsPage, alerts_page, alerts_text
 from monitor.web.pages import Around, wants_text
 from monitor.web.printing import Printer, answered
 from monitor.web.query import Query

@@ -11,9 +11,10 @@ from monitor.alerting.backtestwords import duration
 from monitor.core.backtest import Firing
 from monitor.core.rules.explaining import rule_words
 from monitor.core.rules.model import Rule
+from monitor.core.series import Floats
 from monitor.web import charts
 from monitor.web.alertchart import lines_of
-from monitor.web.alertview import LOOKS, cut, iso
+from monitor.web.alertrows import LOOKS, cut, iso
 from monitor.web.format import nice_top, written
 from monitor.web.timeaxis import axis, instant_words
 from monitor.web.views import style_of
@@ -138,8 +139,9 @@ def _picture(drawn: Drawn, found: Backtest) -> Picture:
     x = charts.WIDTH * (drawn.t + step / 2 - found.start) / width
     runs = charts.runs_of(drawn.t, average, step)
 
-    def y(values: np.ndarray) -> np.ndarray:
-        return charts.HEIGHT * (1 - np.clip(np.nan_to_num(values) / top, 0, 1))
+    def y(values: Floats) -> Floats:
+        found: Floats = charts.HEIGHT * (1 - np.clip(np.nan_to_num(values) / top, 0, 1))
+        return found
 
     fires = [each for each in found.firings if (each.host, each.key) == (drawn.host, drawn.key)]
     stretches = []

@@ -43,7 +43,7 @@ def _alarm(alarm: HostAlarm, host: str) -> str:
     query = quote(f'host="{host}"', safe="", errors="replace")
     return (
         f' <a class="hostalarm is-{alarm.look}" href="/alerts?match={query}">'
-        f'<span aria-hidden="true">{alarm.shape}</span> <span>{alarm.count}</span>'
+        f'<span aria-hidden="true">{alarm.shape}</span> <span>{alarm.firing}</span>'
         '<span class="unseen"> firing</span></a>'
     )
 

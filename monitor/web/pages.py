@@ -27,8 +27,9 @@ from monitor.fleet.fleet import Refusal
 from monitor.model import HostStatus
 from monitor.ports import StoreWarning
 from monitor.web import charts
+from monitor.web.alertrows import BLANK, literal
 from monitor.web.alertstanding import Gathered, gather_open
-from monitor.web.alertview import BLANK, alerts_page, literal
+from monitor.web.alertview import alerts_page
 from monitor.web.chartplan import plans
 from monitor.web.fleetrows import fleet_rows
 from monitor.web.fleetview import SHAPES, fleet

@@ -18,8 +18,8 @@ from monitor.core.access import Caller, Policy, Right
 from monitor.core.rules.ruleset import NO_RULES, RuleSet
 from monitor.errors import NotFound, excerpt
 from monitor.web.alertnotices import alert_notices
+from monitor.web.alertrows import cut, since_words
 from monitor.web.alertstanding import Gathered, gather
-from monitor.web.alertview import cut, since_words
 from monitor.web.forms import sent
 from monitor.web.login import onwards
 from monitor.web.printing import Printer

@@ -17,10 +17,9 @@ from monitor.core.book import Alert
 from monitor.core.rules.explaining import level_words
 from monitor.core.rules.model import Level
 from monitor.web.alertdetail import web_address
-from monitor.web.alertview import (
+from monitor.web.alertrows import (
     LOOKS,
     AlertRow,
-    Notice,
     Now,
     alert_row,
     counted,
@@ -30,6 +29,7 @@ from monitor.web.alertview import (
     since_words,
     words_of,
 )
+from monitor.web.alertview import Notice
 from monitor.web.format import ABSENT, duration, three_digits
 
 STATE_LOOKS = {

@@ -9,17 +9,9 @@ from dataclasses import dataclass
 from monitor.core.book import Alert
 from monitor.core.selectors import Selector
 from monitor.notify.silence import Silence
+from monitor.web.alertrows import AlertRow, Now, alert_row, counted, cut, pending_row, since_words
 from monitor.web.alertstanding import Gathered
-from monitor.web.alertview import (
-    AlertRow,
-    Now,
-    alert_row,
-    counted,
-    cut,
-    pending_labels,
-    pending_row,
-    since_words,
-)
+from monitor.web.alertview import pending_labels
 
 MOST_LISTED = 200
 MOST_TAKEN = 50

@@ -1,5 +1,5 @@
 /**
- * The page of alerts, live.  What a row says the server says (monitor/web/alertview.py): after the
+ * The page of alerts, live.  What a row says the server says (monitor/web/alertrows.py): after the
  * log has said something of alerts, the page's rows are asked for again, and only what is different
  * changes: a row that stays keeps its place in the document, its focus and what was opened in it.
  */
