@@ -86,7 +86,13 @@ def serve(
     # longer to import than a configuration to check.
     from monitor import bootstrap  # noqa: PLC0415
 
-    ctx.exit(bootstrap.serve(settings, data_dir(settings), accept_retention=accept_retention))
+    status = bootstrap.serve(
+        settings,
+        data_dir(settings),
+        accept_retention=accept_retention,
+        reread=lambda: loaded(path, data, listen),
+    )
+    ctx.exit(status)
 
 
 @main.group()

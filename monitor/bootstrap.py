@@ -23,6 +23,7 @@ import structlog
 from monitor import logs, weighing
 from monitor.access.office import Office
 from monitor.agent.about import introduction
+from monitor.alarm import Alarm
 from monitor.care import restore
 from monitor.collect import subjects
 from monitor.collect.runner import Runner
@@ -109,11 +110,17 @@ READY_SECONDS = 30.0
 """A host whose first frame has not come by then cannot be watched."""
 
 
-def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) -> int:
+def serve(
+    settings: Settings,
+    data_dir: Path,
+    accept_retention: bool = False,
+    reread: Callable[[], Settings] | None = None,
+) -> int:
     """Run the server until SIGTERM or SIGINT; the exit status.
 
-    With `accept_retention` history that the brake of retention holds is let go of.  Raises
-    `StartError` where it cannot start: a busy port, a locked data directory.
+    With `accept_retention` history that the brake of retention holds is let go of; `reread` reads
+    the configuration anew.  Raises `StartError` where it cannot start: a busy port, a locked data
+    directory.
     """
     logs.configure(settings.logging)
     os.umask(0o077)
@@ -125,7 +132,9 @@ def serve(settings: Settings, data_dir: Path, accept_retention: bool = False) ->
     ):
         if settled := restore.settle(data_dir):
             structlog.stdlib.get_logger("monitor").warning(settled)
-        return asyncio.run(_until_the_end(settings, data_dir, place, listener, accept_retention))
+        return asyncio.run(
+            _until_the_end(settings, data_dir, place, listener, accept_retention, reread)
+        )
 
 
 def _unwise(settings: Settings, data_dir: Path, *, is_open: bool) -> Iterator[str]:
@@ -149,6 +158,7 @@ async def _until_the_end(
     place: Listening,
     listener: socket.socket,
     accept_retention: bool,
+    reread: Callable[[], Settings] | None,
 ) -> int:
     """Run the application; then leave, even where some task of the HTTP server cannot be ended.
 
@@ -173,7 +183,7 @@ async def _until_the_end(
     for said in _unwise(settings, data_dir, is_open=place.is_open(has_account=has_account)):
         structlog.stdlib.get_logger("monitor").warning(said)
     checks = (("log.db", log.check), ("series.db", store.check))
-    application = Application(settings, log, registry, store, checks, place, data_dir)
+    application = Application(settings, log, registry, store, checks, place, data_dir, reread)
     keep_the_loop_free()
     status = await application.run(listener, source)
     for number in STOPPING:
@@ -268,6 +278,7 @@ class Application:
         checks: Sequence[tuple[str, Check]] = (),
         place: Listening | None = None,
         data_dir: Path | None = None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._log = structlog.stdlib.get_logger("monitor")
         self._ready = asyncio.Event()
@@ -294,6 +305,18 @@ class Application:
             time.time,
             settings.hosts,
         )
+        self._alarm = Alarm(
+            settings,
+            reread or (lambda: settings),
+            state,
+            store,
+            events,
+            registry,
+            self._hub,
+            data_dir,
+            time.time,
+        )
+        self._pipeline.late_taps.append(self._alarm.judge.note_late)
         info = introduction(settings.collect.interval, is_ephemeral=False)
         self._fleet.show(state.label(host, {}), settings.host.labels, info)
         self._forwards = Forwards(
@@ -336,7 +359,11 @@ class Application:
             senders=self._senders,
         )
         self._fleet.erasing.append(self._keep_roster)
-        self._fleet.forgetting += [self._senders.forget, self._intake.lanes.forget]
+        self._fleet.forgetting += [
+            self._senders.forget,
+            self._intake.lanes.forget,
+            self._alarm.forget,
+        ]
         self._poller = Poller(
             settings.scrape,
             Fetchers(Guard(settings.outbound.networks), Resolver()),
@@ -375,6 +402,8 @@ class Application:
             limits=most,
             forwards=self._forwards.status,
             targets=self._poller.status,
+            alerting=self._alarm,
+            notify=self._alarm,
         )
         self._web = create_app(services, allowed_hosts(settings.server), proxies)
 
@@ -406,7 +435,9 @@ class Application:
     async def _tick(self) -> None:
         """Judge what time has done; a log that cannot be written now is tried again."""
         try:
-            await self._pipeline.tick(time.time())
+            now = time.time()
+            await self._pipeline.tick(now)
+            await self._alarm.tick(now)
         except (Unavailable, Unknown) as error:
             self._complain(str(error))
         else:
@@ -436,6 +467,7 @@ class Application:
         await self._roster.restore(time.time())
         await self._fleet.load()
         await self._senders.load()
+        await self._alarm.begin()
         await self._hub.start()
         await self._forwards.open()
         tasks = [
@@ -450,6 +482,7 @@ class Application:
             asyncio.create_task(self._poller.run(), name="scrape"),
             asyncio.create_task(self._fleet.follow(), name="fleet"),
             asyncio.create_task(weighing.watch(self._load), name="load"),
+            *(asyncio.create_task(work, name=name) for name, work in self._alarm.tasks().items()),
             asyncio.create_task(self._announce(listening, source), name=ANNOUNCE),
         ]
         if source is not None:
@@ -488,6 +521,7 @@ class Application:
                 await self._roster.keep(at_the_end=True)
             await self._fleet.keep()
             await self._senders.keep(everything=True)
+            await self._alarm.keep(at_the_end=True)
         except (Unavailable, Unknown) as error:
             self._log.warning("the roster was not kept", reason=str(error))
         await self._office.tidy()
@@ -540,6 +574,7 @@ class Application:
                     await self._roster.keep()
                 await self._fleet.keep()
                 await self._senders.keep()
+                await self._alarm.keep()
                 if time.monotonic() - pruned_at >= PRUNE_SECONDS:
                     await retention.prune(self._events, time.time())
                     pruned_at = time.monotonic()

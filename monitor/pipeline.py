@@ -17,6 +17,9 @@ from monitor.errors import Unavailable
 from monitor.model import Event, Frame, HostStatus, Snapshot
 from monitor.ports import MOST_EVENTS_AT_ONCE, EventLog, SeriesStore
 
+STEP_SECONDS = 1.0
+"""A clock that is further back than it was did not drift: somebody set it."""
+
 PAUSE_SECONDS = 5.0
 """Ticks further apart mean that this program stood still, not that every host fell silent."""
 
@@ -51,7 +54,10 @@ class Pipeline:
         self._clock = clock
         self.taps: list[Callable[[Sequence[Frame]], None]] = []
         """Called with frames that the store has, late ones too; they return at once."""
+        self.late_taps: list[Callable[[Sequence[Frame]], None]] = []
+        """Called with frames that the store has and that came too late for the live state."""
         self._now = 0.0
+        self._said_at = 0.0
         self._resumed_at = 0.0
         self.judging = asyncio.Lock()
         """Held while statuses change: who holds it finds them as the log has them."""
@@ -87,7 +93,7 @@ class Pipeline:
         else:
             for tap in self.taps:
                 tap(frames)
-        now = max(self._clock(), self._now)
+        now = self._present(self._clock())
         if sent is None:
             sent = now
         newest = {frame.host: frame for frame in frames}
@@ -95,14 +101,20 @@ class Pipeline:
         for snapshot in snapshots:
             tables.setdefault(snapshot.host, []).append(snapshot)
         version = self._state.version
+        late: list[Frame] = []
         for number, frame in enumerate(frames, 1):
             known = frame.heard or frame.host in self._state.hosts
-            if known and self._state.is_present(frame, sent, now):
+            if known and not self._state.is_present(frame, sent, now):
+                late.append(frame)
+            elif known:
                 is_newest = newest[frame.host] is frame
                 found = tables.get(frame.host, ()) if is_newest else ()
                 self._state.fold(frame, found, now, sent)
             if number % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        if late and refused is None:
+            for tap in self.late_taps:
+                tap(late)
         if self._state.version != version:
             self._offer()
         for name in dict.fromkeys(frame.host for frame in frames if frame.heard):
@@ -119,7 +131,7 @@ class Pipeline:
     async def _welcome(self, host: HostState) -> None:
         """Log at once that a host came: whoever sent its first frame may be told so only then."""
         async with self.judging:
-            now = max(self._clock(), self._now)
+            now = self._present(self._clock())
             if found := self._judged(host, now):
                 await self._log.append([found[2]])
                 host.status, host.since = found[1], now
@@ -131,7 +143,7 @@ class Pipeline:
             if host is None or host.status in (None, HostStatus.RETIRED):
                 return
             host.said_goodbye = True
-            now = max(self._clock(), self._now)
+            now = self._present(self._clock())
             if found := self._judged(host, now):
                 await self._log.append([found[2]])
                 host.status, host.since = found[1], now
@@ -142,18 +154,34 @@ class Pipeline:
             host = self._state.hosts.get(name)
             if host is None or host.status is HostStatus.RETIRED:
                 return
-            now = max(self._clock(), self._now)
-            await self._log.append([_said(host, HostStatus.RETIRED, reason, now)])
+            now = self._present(self._clock())
+            await self._log.append([_said(host, HostStatus.RETIRED, reason, self._instant(now))])
             host.status, host.since = HostStatus.RETIRED, now
 
     async def tick(self, now: float) -> None:
         """Decide every host's status at `now`, and log what changed.
 
-        `now` never goes back.  When the program itself stood still, nobody's silence counts
+        Where `now` went back, silence goes on as it was, and the log's instants stay.  When the
+        program itself stood still, nobody's silence counts
         until it has been awake as long.
         """
         async with self.judging:
-            await self._tick(max(now, self._now))
+            await self._tick(self._present(now))
+
+    def _present(self, now: float) -> float:
+        """Now; where the clock was set back, what was heard moves with it."""
+        back = self._now - now
+        if back > STEP_SECONDS:
+            for host in self._state.hosts.values():
+                host.move(-back)
+            self._resumed_at -= back
+            self._now = now
+        return max(now, self._now)
+
+    def _instant(self, now: float) -> float:
+        """When something happened, as the log has it: its instants never go back."""
+        self._said_at = max(self._said_at, now)
+        return self._said_at
 
     async def _tick(self, now: float) -> None:
         if self._now and now - self._now > PAUSE_SECONDS:
@@ -185,7 +213,7 @@ class Pipeline:
             return None  # until it comes again
         if not host.seen_at and host.status and hosts.is_worse(host.status, status):
             return None  # it was away before this server started, and has not come back
-        return host, status, _host_update(host, status, silent, now)
+        return host, status, _host_update(host, status, silent, self._instant(now))
 
 
 def _host_update(host: HostState, status: HostStatus, silent: float, now: float) -> Event:

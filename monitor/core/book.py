@@ -111,6 +111,10 @@ class Book:
                 self._over.popitem(last=False)
         return alert
 
+    def drop(self, id_: str) -> None:
+        """Know an open alert no more."""
+        self._open.pop(id_, None)
+
     def put(self, alerts: Iterable[Alert]) -> None:
         """Know these open alerts, as a checkpoint has them."""
         self._open.update((alert.id, alert) for alert in alerts)

@@ -241,6 +241,14 @@ class HostState:
         self.observed_at, self.periods, self.versions = observed, periods, versions
         self._counters = np.array([is_counter(key.name) for key in schema.keys], np.bool_)
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set: what arrived by it arrived so much later."""
+        self.seen_at += seconds if self.seen_at else 0.0
+        self.recalled_at += seconds if self.recalled_at else 0.0
+        self.since += seconds if self.since else 0.0
+        for lane in self.lanes.values():
+            lane.heard_at += seconds if lane.heard_at else 0.0
+
     def value(self, key: str) -> float:
         """The newest value of a KEY as it is shown, however old; NaN where there is none."""
         column = self.schema.index.get(key)

@@ -9,8 +9,8 @@ Rows are never moved: one that is no more is cleared and used again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -202,6 +202,17 @@ class RuleJudge:
         """Of how many hosts."""
         return len(self._hosts)
 
+    def has(self, host: str, attributes: Attributes) -> bool:
+        """Whether it judges this of a host."""
+        known = self._hosts.get(host)
+        return known is not None and attributes in known.rows
+
+    def severity(self, host: str, attributes: Attributes) -> Severity | None:
+        """The severity at which an alert of it fires; none where it does not."""
+        known = self._hosts.get(host)
+        row = None if known is None else known.rows.get(attributes)
+        return None if known is None or row is None else known.variant.severity(row)
+
     def lacking(self) -> list[Lacking]:
         """Rows that began since this was last asked, and whose history would help."""
         return [each for variant in self._variants for each in variant.lacking()]
@@ -346,6 +357,10 @@ class _Variant:
         for each in self._holdings:
             each.clear(one)
         self._machine.clear(row)
+
+    def severity(self, row: int) -> Severity | None:
+        """The severity at which a row fires."""
+        return self._machine.severity(row)
 
     def let_go(self) -> list[tuple[str, Attributes]]:
         """Rows whose series are gone and of which nothing is to be kept."""
@@ -512,27 +527,19 @@ class _Variant:
 
     # Over a restart
 
-    def kept(self, rows: object = None) -> dict[tuple[str, Attributes], RowKept]:
+    def kept(self, rows: Iterable[int] | None = None) -> dict[tuple[str, Attributes], RowKept]:
         """As `RuleJudge.kept` says; of these rows, where some are named."""
-        wanted = set(rows) if rows is not None else None  # type: ignore[call-overload]
-        found: dict[tuple[str, Attributes], RowKept] = {}
         busy = set(self._machine.busy().tolist())
-        for number, row in enumerate(self._rows):
-            if row is None or (wanted is not None and number not in wanted):
-                continue
-            clauses = tuple(each.kept(number) for each in self._holdings)
-            if number in busy or any(each is not None for each in clauses):
-                kept = self._machine.kept(number)
-                peak = float(self._peaks[number])
-                kept = Kept(
-                    kept.held,
-                    kept.reached,
-                    kept.began,
-                    peak,
-                    kept.logged,
-                    kept.is_flapping,
-                    kept.calm_seconds,
-                )
+        for each in self._holdings:
+            busy.update(each.busy().tolist())
+        if rows is not None:
+            busy.intersection_update(rows)
+        found: dict[tuple[str, Attributes], RowKept] = {}
+        for number in sorted(busy):
+            row = self._rows[number] if number < len(self._rows) else None
+            if row is not None:
+                clauses = tuple(each.kept(number) for each in self._holdings)
+                kept = replace(self._machine.kept(number), peak=float(self._peaks[number]))
                 found[row.host, row.attributes] = RowKept(kept, clauses)
         return found
 

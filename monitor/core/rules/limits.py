@@ -61,6 +61,9 @@ class Holding(Protocol):
     def kept(self, row: int) -> float | None:
         """What a restart must know of a row beside its value; none where there is nothing."""
 
+    def busy(self) -> Indexes:
+        """The rows of which something is kept."""
+
     def restore(self, row: int, kept: float) -> None:
         """Go on with a row as it was kept."""
 
@@ -149,6 +152,10 @@ class _Side:
         """As `Holding` says."""
         return 1.0 if self._side[row] else None
 
+    def busy(self) -> Indexes:
+        """As `Holding` says."""
+        return np.flatnonzero(self._side)
+
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""
         self._side[row] = kept > 0
@@ -178,6 +185,10 @@ class _Absent:
         """As `Holding` says."""
         silent = float(self._silent[row])
         return silent if silent > 0 else None
+
+    def busy(self) -> Indexes:
+        """As `Holding` says."""
+        return np.flatnonzero(self._silent > 0)
 
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""
@@ -214,6 +225,10 @@ class _Changed:
         """As `Holding` says: what it was, so that a change while nobody looked is seen."""
         before = float(self._before[row])
         return None if np.isnan(before) else before
+
+    def busy(self) -> Indexes:
+        """As `Holding` says."""
+        return np.flatnonzero(~np.isnan(self._before))
 
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""
@@ -257,6 +272,10 @@ class Derived:
     def kept(self, row: int) -> float | None:
         """As `Holding` says."""
         return self._side.kept(row)
+
+    def busy(self) -> Indexes:
+        """As `Holding` says."""
+        return self._side.busy()
 
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""

@@ -1,0 +1,150 @@
+"""What the judge keeps over a restart, as one value of the registry: rows and open alerts.
+
+A row is kept by its rule, host and attributes, and a severity by its name, so that rules may change
+meanwhile.  What does not fit is left out, the least first: what merely pends, then what fires and
+the log tells of as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from monitor.core import messages
+from monitor.core.alerts import Kept
+from monitor.core.book import Alert
+from monitor.core.rules.judging import RowKept
+from monitor.core.rules.matching import Attributes
+from monitor.core.rules.model import Severity
+from monitor.ports import LONGEST_VALUE_BYTES
+
+MOST_BYTES = LONGEST_VALUE_BYTES - 4_096
+"""What the checkpoint's own words may add."""
+
+MOST_UNPACKED_BYTES = 64 * 1024 * 1024
+"""No checkpoint of ours holds more."""
+
+Rows = dict[str, dict[tuple[str, Attributes], RowKept]]
+"""By rule, then by host and attributes."""
+
+logger = logging.getLogger("monitor.alerting")
+
+
+class _Row(msgspec.Struct, array_like=True, omit_defaults=True):
+    host: str
+    attributes: list[tuple[str, str]] = []
+    held: dict[str, float] = {}
+    reached: dict[str, float] = {}
+    began: float = 0.0
+    peak: float | None = None
+    logged: list[float] = []
+    is_flapping: bool = False
+    calm_seconds: float = 0.0
+    clauses: list[float | None] = []
+
+
+class _Open(msgspec.Struct, array_like=True):
+    said: messages.Alert
+    fired_at: float
+    first_sequence: int
+    sequence: int
+
+
+class _State(msgspec.Struct):
+    rows: dict[str, list[_Row]] = {}
+    open: list[_Open] = []
+
+
+def packed(rows: Rows, alerts: Iterable[Alert]) -> bytes:
+    """The value; never larger than one may be."""
+    opened = [
+        _Open(each.said, each.fired_at, each.first_sequence, each.sequence) for each in alerts
+    ]
+    all_rows = {
+        rule: [_row(host, attributes, kept) for (host, attributes), kept in of_rule.items()]
+        for rule, of_rule in rows.items()
+        if of_rule
+    }
+    state = _State(all_rows, opened)
+    value = _encoded(state)
+    if len(value) > MOST_BYTES:
+        firing = {
+            rule: kept
+            for rule, of_rule in all_rows.items()
+            if (kept := [row for row in of_rule if row.reached])
+        }
+        logger.warning("what pends is more than a restart can know: it begins anew then")
+        state = _State(firing, opened)
+        value = _encoded(state)
+    while len(value) > MOST_BYTES and state.open:
+        logger.warning("%d open alerts are more than a restart can know", len(state.open))
+        state = _State({}, state.open[len(state.open) // 4 + 1 :])
+        value = _encoded(state)
+    return value
+
+
+def unpacked(value: bytes) -> tuple[Rows, list[Alert]]:
+    """What was kept; nothing where it cannot be read, and the program's log says so."""
+    if not value:
+        return {}, []
+    try:
+        plain = zlib.decompressobj().decompress(value, MOST_UNPACKED_BYTES)
+        state = msgspec.msgpack.decode(plain, type=_State)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        logger.warning("the judge's checkpoint cannot be read: %s", error)
+        return {}, []
+    rows: Rows = {}
+    for rule, of_rule in state.rows.items():
+        rows[rule] = {
+            (each.host, tuple((name, text) for name, text in each.attributes)): _kept(each)
+            for each in of_rule
+        }
+    alerts = [
+        Alert(each.said, each.fired_at, 0.0, each.first_sequence, each.sequence)
+        for each in state.open
+    ]
+    return rows, alerts
+
+
+def _encoded(state: _State) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(state), 3)
+
+
+def _row(host: str, attributes: Attributes, kept: RowKept) -> _Row:
+    state = kept.kept
+    return _Row(
+        host,
+        list(attributes),
+        {severity.value: round(seconds, 3) for severity, seconds in state.held.items()},
+        {severity.value: round(seconds, 3) for severity, seconds in state.reached.items()},
+        state.began,
+        state.peak if math.isfinite(state.peak) else None,
+        list(state.logged),
+        state.is_flapping,
+        state.calm_seconds,
+        list(kept.clauses),
+    )
+
+
+def _kept(row: _Row) -> RowKept:
+    return RowKept(
+        Kept(
+            held=_by_severity(row.held),
+            reached=_by_severity(row.reached),
+            began=row.began,
+            peak=math.nan if row.peak is None else row.peak,
+            logged=tuple(row.logged),
+            is_flapping=row.is_flapping,
+            calm_seconds=row.calm_seconds,
+        ),
+        tuple(row.clauses),
+    )
+
+
+def _by_severity(seconds: Mapping[str, float]) -> dict[Severity, float]:
+    known = {severity.value: severity for severity in Severity}
+    return {known[name]: value for name, value in seconds.items() if name in known}
