@@ -84,6 +84,8 @@ def configure(config: LoggingConfig, stream: TextIO | None = None) -> None:
     for name in ("httpcore2", "httpx2"):
         # They tell whole URLs and headers, and those of webhooks and scrapes are secrets.
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It tells of every change beside the files that we look at.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     # A line that cannot be written is lost, rather than a traceback of many lines.
     logging.raiseExceptions = False

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,18 @@ class Bootstrap:
         self.status, self.error = status, error
         self.given: list[tuple[Settings, Path]] = []
         self.accepted = False
+        self.reread: Callable[[], Settings] | None = None
 
-    def serve(self, settings: Settings, data_dir: Path, accept_retention: bool = False) -> int:
+    def serve(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        accept_retention: bool = False,
+        reread: Callable[[], Settings] | None = None,
+    ) -> int:
         """As `monitor.bootstrap.serve`."""
         self.given.append((settings, data_dir))
+        self.reread = reread
         self.accepted = accept_retention
         if self.error is not None:
             raise self.error
@@ -115,6 +124,21 @@ def test_options_override_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         ("127.0.0.1:1", tmp_path / "a"),
         ("127.0.0.1:0", tmp_path / "b"),
     ]
+
+
+def test_the_configuration_can_be_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must be that the server is given what reads the same files with the same options again."""
+    started = serving(monkeypatch, Bootstrap())
+    Path("mine.toml").write_text('[server]\nlisten = "127.0.0.1:1"\n')
+    run("serve", "--config", "mine.toml", "--data", "b")
+    Path("mine.toml").write_text(
+        '[server]\nlisten = "127.0.0.1:1"\n[rules.disk_space]\nfor = "9m"\n'
+    )
+    assert started.reread is not None
+    settings = started.reread()
+    assert settings.rules.rules["disk_space"].levels[0].for_seconds == 540
+    assert settings.server.data_dir is not None
+    assert settings.server.data_dir.name == "b"
 
 
 def test_retention_is_accepted_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
