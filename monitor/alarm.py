@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import math
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -183,8 +184,9 @@ class Alarm:
 
     async def tick(self, now: float) -> None:
         """Judge, and have told what came of it.  Raises as the log does."""
-        paused = now - self._ticked_at if self._ticked_at else 0.0
-        self._ticked_at = now
+        ticked = time.monotonic()
+        paused = ticked - self._ticked_at if self._ticked_at else 0.0
+        self._ticked_at = ticked
         if paused > PAUSE_SECONDS:
             await self._note(
                 f"the server stood still for {format_about(paused)}: that time counts for nobody"
