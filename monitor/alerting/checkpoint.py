@@ -59,8 +59,11 @@ class _State(msgspec.Struct):
     open: list[_Open] = []
 
 
-def packed(rows: Rows, alerts: Iterable[Alert]) -> bytes:
-    """The value; never larger than one may be."""
+def packed(rows: Rows, alerts: Iterable[Alert]) -> tuple[bytes, int]:
+    """The value, never larger than one may be, and from which position the log tells the rest.
+
+    That is 0 where everything is in it; else the first event of what is not stands there.
+    """
     opened = [
         _Open(each.said, each.fired_at, each.first_sequence, each.sequence) for each in alerts
     ]
@@ -80,11 +83,17 @@ def packed(rows: Rows, alerts: Iterable[Alert]) -> bytes:
         logger.warning("what pends is more than a restart can know: it begins anew then")
         state = _State(firing, opened)
         value = _encoded(state)
+    left_out = 0
     while len(value) > MOST_BYTES and state.open:
-        logger.warning("%d open alerts are more than a restart can know", len(state.open))
-        state = _State({}, state.open[len(state.open) // 4 + 1 :])
+        # The log has these too, and is read from the oldest of them on.
+        count = len(state.open) // 4 + 1
+        oldest = min(each.first_sequence for each in state.open[-count:])
+        left_out = min(left_out or oldest, oldest)
+        state = _State({}, state.open[:-count])
         value = _encoded(state)
-    return value
+    if left_out:
+        logger.warning("%d alerts are open: a restart reads the log for them", len(opened))
+    return value, left_out
 
 
 def unpacked(value: bytes) -> tuple[Rows, list[Alert]]:

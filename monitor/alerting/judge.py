@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -105,6 +106,8 @@ class Judge:
         self._histories = Histories(store, clock)
         self.late = Late(store, state, lambda: self.rules, self.book)
         self._breaches: list[Breach] = []
+        self._untold: deque[Transition] = deque()
+        self._broken: set[str] = set()
         self._ids: dict[Key, str] = {}
         self._drills: set[str] = set()
         self._by_host: dict[str, list[Alert]] | None = None
@@ -112,11 +115,11 @@ class Judge:
         self._ticked: float | None = None
         self._steady = 0.0
         self._offset = 0.0
-        self._looked_for_orphans = 0.0
+        self._looked_for_orphans = -math.inf
         self._revision = 0
         self._position = 0
         self._kept = b""
-        self._kept_at = 0.0
+        self._kept_at = -math.inf
         self._changes_kept_at = monotonic()
         self._is_stale = False
         self.judged_at = 0.0
@@ -148,7 +151,7 @@ class Judge:
     async def keep(self, *, at_the_end: bool = False) -> None:
         """Write the checkpoint where something is other than it says.  Raises as the registry."""
         async with self._judging:
-            if self._is_stale or self._voice.waiting or self._ticked is None:
+            if self._is_stale or self._voice.waiting or self._untold or self._ticked is None:
                 return
             now = self._monotonic()
             if not at_the_end and now - self._kept_at < KEEP_SECONDS:
@@ -156,12 +159,13 @@ class Judge:
             self._kept_at = now
             position = await self._log.last()
             rows = {name: judge.kept() for name, judge in self._judges.items()}
-            state = packed(rows, self.book.open.values())
+            state, left_out = packed(rows, self.book.open.values())
+            after = left_out - 1 if left_out else position
             if state == self._kept and position - self._position < FOLLOWED_EVENTS:
                 return
             try:
                 self._revision = await self._registry.save(
-                    CHECKPOINT, state, {"log": position}, self._revision
+                    CHECKPOINT, state, {"log": after}, self._revision
                 )
             except Conflict:
                 self._is_stale = True
@@ -188,17 +192,20 @@ class Judge:
             elapsed = self._pass(now)
             self.changes.look(self._state, now)
             await self._board.look(self._judges.values(), self._steady, self._offset)
-            transitions = await self._judge(elapsed)
-            told = await self._told(transitions, now)
-            told += self._ended(now)
-            told += await self._drilled(now)
+            told = await self._tell(now)  # what a tick that was broken off had found
+            await self._judge(elapsed)
+            told |= await self._tell(now)
+            self._say(self._ended(now, told), now)
+            self._say(await self._drilled(now), now)
             breaches, self._breaches = self._breaches, []
-            told += [self._breached(each, now) for each in breaches]
-            self._voice.add(told, now)
+            self._say([self._breached(each, now) for each in breaches], now)
             self.judged_at = now
             self.judged_total += 1
-            self.transitions_total += len(told)
             return await self._voice.say() or said
+
+    def _say(self, said: Sequence[messages.Alert], now: float) -> None:
+        self._voice.add(said, now)
+        self.transitions_total += len(said)
 
     def _pass(self, now: float) -> float:
         """Let time go on: how much of it counts.  Judging's own time never goes back."""
@@ -209,52 +216,72 @@ class Judge:
         self._ticked = ticked
         return gap if 0 < gap <= PAUSE_SECONDS else 0.0
 
-    async def _judge(self, elapsed: float) -> list[Transition]:
-        found: list[Transition] = []
+    async def _judge(self, elapsed: float) -> None:
+        """Judge by every rule.  What came of it waits until it is told, whatever happens next."""
         turn = time.perf_counter()
         board, steady = self._board.board, self._steady
         for judge in list(self._judges.values()):
             rule = judge.rule
             settled = self._board.settled if rule.is_default and rule.is_of_levels else None
-            found += judge.judge(board, steady, elapsed, settled)
+            if rule.name in self._broken:
+                continue
+            try:
+                self._untold += judge.judge(board, steady, elapsed, settled)
+            except Exception:
+                self._broken.add(rule.name)
+                logger.exception("the rule %s is judged no more: it failed", rule.name)
             self._histories.want(each for each in judge.lacking() if self._has_history(each.host))
             if time.perf_counter() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
-        return found
 
     def _has_history(self, host: str) -> bool:
         known = self._state.hosts.get(host)
         return known is not None and (known.recalled_at > 0 or host == self._own_host)
 
-    async def _told(self, transitions: Sequence[Transition], now: float) -> list[messages.Alert]:
-        """What is said of transitions, with evidence where an alert begins."""
-        found = []
+    async def _tell(self, now: float) -> set[str]:
+        """Say what is untold, with evidence where an alert begins; the ids of what was said."""
+        found = set()
         turn = time.perf_counter()
         until = self._monotonic() + PATIENCE_SECONDS
         completed = 0
-        for each in transitions:
-            key = (each.rule.name, each.row.host, each.row.attributes)
-            id_ = self._ids.get(key) or secrets.token_hex(8)
-            known = self.book.get(id_)
+        while self._untold:
+            each = self._untold[0]
             proof = None
-            if each.severity is not None:
-                self._ids[key] = id_
-                if each.was is None:
+            if each.severity is not None and each.was is None:
+                try:
                     proof = self._evidence(each, now)
                     if proof is not None and completed < MOST_COMPLETED:
                         completed += 1
                         proof = await self._completed(each, proof, until)
-            else:
-                self._ids.pop(key, None)
-            fired = known.fired_at if known is not None else now
-            began = msgspec.structs.replace
-            said = telling.said(each, id_, self._labels(each.row.host), now, fired, proof)
-            found.append(began(said, began=(said.began or now) - self._offset))
+                except Exception:
+                    logger.exception("no evidence of an alert of %s", each.rule.name)
+            # From here to its being in the voice nothing comes in between.
+            found.add(self._tell_one(each, proof, now))
+            self._untold.popleft()
             if time.perf_counter() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
         return found
+
+    def _tell_one(self, transition: Transition, proof: dict[str, Any] | None, now: float) -> str:
+        key = (transition.rule.name, transition.row.host, transition.row.attributes)
+        open_id = self._ids.get(key)
+        if open_id is None and transition.severity is None:
+            return ""  # nobody was told that it fired
+        id_ = open_id or secrets.token_hex(8)
+        known = self.book.get(id_)
+        if transition.severity is not None:
+            self._ids[key] = id_
+        else:
+            self._ids.pop(key, None)
+        fired = known.fired_at if known is not None else now
+        labels = self._labels(transition.row.host)
+        said = telling.said(transition, id_, labels, now, fired, proof)
+        began = min((said.began or now) - self._offset, now)
+        was = said.was if open_id is None else "firing"
+        self._say([msgspec.structs.replace(said, began=began, was=was)], now)
+        return id_
 
     def _labels(self, host: str) -> Mapping[str, str]:
         known = self._state.hosts.get(host)
@@ -284,37 +311,56 @@ class Judge:
         except (TimeoutError, Unavailable):
             return frozen
 
-    def _ended(self, now: float) -> list[messages.Alert]:
-        """Alerts whose host or rule is no more."""
+    def _ended(self, now: float, told: Container[str]) -> list[messages.Alert]:
+        """Alerts whose host or rule is no more; what was just told waits for the next look."""
         found = []
         for name in list(self._alerts_by_host()):
             host = self._state.hosts.get(name)
             if host is None or host.status is HostStatus.RETIRED:
                 found += self._close(self._alerts_by_host()[name], telling.HOST_GONE, now)
-        if not now - self._looked_for_orphans < ORPHANS_SECONDS:
-            self._looked_for_orphans = now
-            found += self._orphans(now)
+        if self._steady - self._looked_for_orphans >= ORPHANS_SECONDS:
+            self._looked_for_orphans = self._steady
+            found += self._orphans(now, told)
         return found
 
-    def _orphans(self, now: float) -> list[messages.Alert]:
-        orphans = []
+    def _orphans(self, now: float, told: Container[str]) -> list[messages.Alert]:
+        """Alerts that no rule judges any more end; those that are otherwise by now say so."""
+        orphans: list[Alert] = []
+        changed: list[messages.Alert] = []
         for alert in self.book.open.values():
-            if alert.said.is_drill:
-                continue
             judge = self._judges.get(alert.rule)
-            if judge is None or (
-                self._board.has(alert.host) and not judge.has(alert.host, _key(alert)[2])
-            ):
+            if alert.said.is_drill or alert.id in told:
+                continue
+            if judge is None:
                 orphans.append(alert)
-        return self._close(orphans, telling.RULE_GONE, now)
+            elif self._board.has(alert.host):
+                severity = judge.severity(alert.host, _key(alert)[2])
+                if severity is None:
+                    orphans.append(alert)
+                elif severity != alert.said.severity:
+                    changed.append(
+                        msgspec.structs.replace(
+                            alert.said,
+                            was="firing",
+                            severity=severity.value,
+                            since=now,
+                            notify=telling.notified(judge.rule, severity),
+                        )
+                    )
+        return changed + self._close(orphans, telling.RULE_GONE, now)
 
     def _close(self, alerts: Iterable[Alert], reason: str, now: float) -> list[messages.Alert]:
         found = []
         for alert in alerts:
             key = _key(alert)
-            if not alert.said.is_drill and self._ids.get(key) != alert.id:
+            if alert.said.is_drill:
+                if alert.id not in self._drills:
+                    continue  # it was said to be over
+                self._drills.discard(alert.id)
+            elif self._ids.get(key) != alert.id:
                 continue  # it ends in this tick by itself
-            self._ids.pop(key, None)
+            else:
+                self._ids.pop(key, None)
             found.append(
                 msgspec.structs.replace(
                     alert.said, state="resolved", was="firing", since=now, reason=reason
@@ -391,10 +437,11 @@ class Judge:
                     judge.restore(known.kept())
                 fresh.append(judge)
             self._judges, self.rules = judges, rules
+            self._broken.clear()
             for judge in fresh:
                 self._board.place_all(judge)
                 await asyncio.sleep(0)
-            self._looked_for_orphans = 0.0
+            self._looked_for_orphans = -math.inf
 
     def affected(self, old: RuleSet, new: RuleSet) -> list[Affected]:
         """Alerts that fire and would be another severity by new rules, or end."""
@@ -438,6 +485,8 @@ class Judge:
             self.book.forget(host)
             self._by_host = None
             self._ids = {key: id_ for key, id_ in self._ids.items() if key[1] != host}
+            self._breaches = [each for each in self._breaches if each.host != host]
+            self._kept_at = -math.inf  # a restart must not find it either
 
     # How it stands
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from monitor.alerting.changes import Changes
 from monitor.alerting.changes import packed as packed_changes
@@ -37,20 +38,31 @@ async def restore(
     rows, opened = unpacked(found.state)
     position, last = found.positions.get("log", 0), await log.last()
     if position > last:
-        position = 0  # the log is another, or an older one was put back
+        position, opened = 0, []  # the log is another, or an older one was put back
     await _fold(book, log, changes, max(0, position - RECENT_EVENTS), position, None)
     # What was open then is what the checkpoint says, whatever part of the log was looked at.
     for alert in list(book.open.values()):
         book.drop(alert.id)
     book.put(opened)
     await _fold(book, log, changes, position, last, rows)
+    fires: set[tuple[str, str, Attributes]] = set()
     for alert in book.open.values():
         if not alert.said.is_drill:
             of_rule = rows.setdefault(alert.rule, {})
             where = (alert.host, _attributes(alert))
-            if where not in of_rule or not of_rule[where].kept.reached:
+            fires.add((alert.rule, *where))
+            if where not in of_rule or _worst(of_rule[where]) != alert.said.severity:
                 of_rule[where] = firing(alert)
+    for rule, of_rule in rows.items():
+        for where, row in of_rule.items():
+            if row.kept.reached and (rule, *where) not in fires:
+                # It is in no log that this fires: it is yet to be told.
+                of_rule[where] = replace(row, kept=replace(row.kept, reached={}, is_flapping=False))
     return rows, last
+
+
+def _worst(row: RowKept) -> Severity | None:
+    return max(row.kept.reached, key=lambda each: each.rank, default=None)
 
 
 async def _fold(

@@ -79,7 +79,7 @@ def said(
         began=transition.began,
         fired=fired,
         reason=_reason(transition),
-        notify=_notify(rule, severity),
+        notify=notified(rule, severity),
         is_flapping=transition.is_flapping,
         held_by=list(rule.held_by),
     )
@@ -103,7 +103,8 @@ def late(breach: Breach, id_: str, labels: Mapping[str, str], now: float) -> Ale
     return msgspec.structs.replace(made, was=None, notify="never", is_late=True)
 
 
-def _notify(rule: Rule, severity: Severity) -> Any:
+def notified(rule: Rule, severity: Severity) -> Any:
+    """What of an alert of this severity is told to anybody."""
     if severity is Severity.INFO:
         return "never"
     return "always" if rule.notify_resolved else "firing"

@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import msgspec
+
 from monitor.core import messages
+from monitor.core.events import document
 from monitor.core.messages import event
-from monitor.errors import Unavailable
+from monitor.errors import InputError, Unavailable
 from monitor.model import Event
 from monitor.ports import Conflict, EventLog, Unknown
 
@@ -45,7 +48,20 @@ class Voice:
     def add(self, said: Iterable[messages.Alert], now: float) -> None:
         """Have something to say, as of `now`, unix seconds; the log's instants never go back."""
         self._at = max(self._at, now)
-        self._unsaid += (event(each, self._at, secrets.token_hex(8)) for each in said)
+        for each in said:
+            made = self._made(each) or self._made(msgspec.structs.replace(each, evidence=None))
+            if made is not None:
+                self._unsaid.append(made)
+
+    def _made(self, said: messages.Alert) -> Event | None:
+        """An event that the log can take; none where it cannot, which the program's log tells."""
+        try:
+            made = event(said, self._at, secrets.token_hex(8))
+            document(made.data, made.event_id)
+        except InputError as error:
+            logger.error("what is said of an alert of %s is no event: %s", said.rule, error)  # noqa: TRY400 - its detail says it
+            return None
+        return made
 
     @property
     def waiting(self) -> int:

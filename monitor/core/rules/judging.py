@@ -137,7 +137,9 @@ class RuleJudge:
             self._clear(known)
             known = None
         if variant is None:
+            # What fired here ends; should the rule be about it again, that is another alert.
             self._hosts.pop(host, None)
+            self._restored.pop(host, None)
             return
         if known is None:
             known = self._hosts[host] = _OfHost(variant)

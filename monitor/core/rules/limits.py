@@ -182,13 +182,13 @@ class _Absent:
         self._silent[rows] = np.nan
 
     def kept(self, row: int) -> float | None:
-        """As `Holding` says."""
+        """As `Holding` says: of one that is there too, as it may end while nobody looks."""
         silent = float(self._silent[row])
-        return silent if silent > 0 else None
+        return None if np.isnan(silent) else silent
 
     def busy(self) -> Indexes:
         """As `Holding` says."""
-        return np.flatnonzero(self._silent > 0)
+        return np.flatnonzero(~np.isnan(self._silent))
 
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""
