@@ -29,6 +29,14 @@ class Judge(Protocol):
     def rules(self) -> RuleSet:
         """The rules that hold."""
 
+    @property
+    def judged_at(self) -> float:
+        """When all rules were judged, in unix seconds; 0 before that."""
+
+    @property
+    def transitions_total(self) -> int:
+        """Alerts that began, changed or were over."""
+
     def pending(self) -> Sequence[Pending]:
         """Conditions that hold, and have not held long enough."""
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import psutil
 
 import monitor
+from monitor.core.rules.model import Severity
 from monitor.errors import MonitorError
 from monitor.forward.forwards import ForwardStatus
+from monitor.notify.channel import ChannelStatus
 from monitor.web.exposition import Family, Kind
 from monitor.web.services import Services
 
@@ -28,6 +31,8 @@ async def gathered(services: Services) -> tuple[Family, ...]:
         *_door(services),
         *_pushes(services),
         *_forwards(services.forwards()),
+        *_judge(services),
+        *_notifications(services),
         Family.single("monitor_hosts", "Hosts known.", "gauge", len(services.state.hosts)),
         Family.single(
             "monitor_store_warnings",
@@ -217,6 +222,54 @@ def _forwards(known: Sequence[ForwardStatus]) -> Iterator[Family]:
     for name, help_, kind, value in kinds if known else ():
         samples = tuple(({"remote_write": one.name}, float(value(one))) for one in known)
         yield Family(f"monitor_forward_{name}", help_, kind, samples)
+
+
+def _judge(services: Services) -> Iterator[Family]:
+    """What fires and pends, and whether anybody judges: age tells a judge that stands still."""
+    if services.alerting is None:
+        return
+    judge = services.alerting.judge
+    real = [alert.said for alert in judge.book.open.values() if not alert.said.is_drill]
+    firing = Counter(said.severity for said in real)
+    yield Family(
+        "monitor_alerts_firing",
+        "Alerts that fire, silenced and held back ones too; no drills.",
+        "gauge",
+        tuple(({"severity": one.value}, float(firing[one.value])) for one in Severity),
+    )
+    pending, rules = len(judge.pending()), len(judge.rules)
+    for name, help_, value in (
+        ("monitor_alerts_pending", "Conditions that have not held long enough.", pending),
+        ("monitor_rules", "Rules that are judged.", rules),
+    ):
+        yield Family.single(name, help_, "gauge", value)
+    yield Family.single(
+        "monitor_judge_transitions_total",
+        "Alerts that began, changed or were over since the start.",
+        "counter",
+        judge.transitions_total,
+    )
+    if judge.judged_at:
+        yield Family.single(
+            "monitor_judge_age_seconds",
+            "How long ago all rules were judged.",
+            "gauge",
+            max(0.0, services.clock() - judge.judged_at),
+        )
+
+
+def _notifications(services: Services) -> Iterator[Family]:
+    """What became of what there was to tell, by channel; none without any."""
+    known = services.notify.status() if services.notify is not None else ()
+    kinds: tuple[tuple[str, str, Kind, Callable[[ChannelStatus], float]], ...] = (
+        ("delivered", "Notifications that were taken.", "counter", lambda one: one.delivered),
+        ("given_up", "Those that never will be.", "counter", lambda one: one.given_up),
+        ("waiting", "Those that wait.", "gauge", lambda one: one.waiting),
+    )
+    for name, help_, kind, value in kinds if known else ():
+        samples = tuple(({"channel": one.name}, float(value(one))) for one in known)
+        suffix = "_total" if kind == "counter" else ""
+        yield Family(f"monitor_notifications_{name}{suffix}", help_, kind, samples)
 
 
 def _process() -> tuple[Family, ...]:

@@ -58,6 +58,8 @@ class Judge:
     pends: list[Pending] = field(default_factory=list)
     stated: list[RuleState] = field(default_factory=list)
     holds: dict[str, str] = field(default_factory=dict)
+    judged_at: float = 0.0
+    transitions_total: int = 0
 
     def pending(self) -> list[Pending]:
         return self.pends

@@ -14,6 +14,7 @@ import pytest
 from monitor.core.access import Role
 from monitor.core.load import Shed
 from monitor.forward.forwards import ForwardStatus
+from monitor.notify.channel import ChannelStatus
 from monitor.web import metricspage
 from monitor.web.own_metrics import gathered
 from tests.web.house import PeopledRig
@@ -128,3 +129,29 @@ async def test_receivers_are_counted_and_one_that_is_long_away_is_told_of(rig: P
     assert families["monitor_forward_dropped_samples_total"].samples[0][1] == 5
     (said,) = [warning.text for warning in services.warnings() if warning.code == "remote_write"]
     assert said == "Remote write far has taken nothing for 2m 5s; 7 samples wait on disk."
+
+
+async def test_what_fires_and_who_was_told_is_counted(rig: PeopledRig) -> None:
+    """It must be that the judge and channels are watched from outside, and that no drill counts."""
+    judge = rig.alerting.judge
+    names = {family.name for family in await gathered(rig.services)}
+    assert "monitor_judge_age_seconds" not in names  # nothing was judged yet
+    assert "monitor_notifications_waiting" not in names
+    await judge.say("a1", "web-1", severity="critical")
+    await judge.say("a2", "web-1", severity="warning", is_drill=True)
+    judge.judged_at, judge.transitions_total = rig.services.clock() - 90, 7
+    rig.notify.channels = [ChannelStatus("phone", "webhook", "x", waiting=2, delivered=5)]
+    families = {family.name: family.samples for family in await gathered(rig.services)}
+    firing = {labels["severity"]: value for labels, value in families["monitor_alerts_firing"]}
+    assert firing == {"critical": 1.0, "warning": 0.0, "info": 0.0}
+    assert families["monitor_alerts_pending"] == (({}, 0.0),)
+    assert families["monitor_rules"] == (({}, float(len(judge.rules))),)
+    assert families["monitor_judge_transitions_total"] == (({}, 7.0),)
+    ((_, age),) = families["monitor_judge_age_seconds"]
+    assert age >= 90
+    for name, value in (("delivered_total", 5), ("given_up_total", 0), ("waiting", 2)):
+        samples = families[f"monitor_notifications_{name}"]
+        assert samples == (({"channel": "phone"}, float(value)),)
+    async with rig.as_person("ada") as ada:
+        text = (await ada.get("/metrics", headers={"Accept": "text/plain"})).text
+    assert 'monitor_notifications_delivered_total{channel="phone"} 5' in text
