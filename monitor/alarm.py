@@ -119,6 +119,7 @@ class Alarm:
         self._is_other_heartbeat = asyncio.Event()
         self._shown: set[str] = set()
         self._ticked_at = 0.0
+        self._untold_pause = 0.0
         self._began_at = clock()
 
     def _made(self, settings: Settings) -> dict[str, Channel]:
@@ -188,9 +189,13 @@ class Alarm:
         paused = ticked - self._ticked_at if self._ticked_at else 0.0
         self._ticked_at = ticked
         if paused > PAUSE_SECONDS:
+            self._untold_pause = paused
+        if self._untold_pause:
             await self._note(
-                f"the server stood still for {format_about(paused)}: that time counts for nobody"
+                f"the server stood still for {format_about(self._untold_pause)}: "
+                "that time counts for nobody"
             )
+            self._untold_pause = 0.0
         if await self.judge.tick(now):
             self._notify.wake()
         self._show()

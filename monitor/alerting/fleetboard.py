@@ -84,10 +84,13 @@ class FleetBoard:
         self.settled: Flags = np.ones(0, np.bool_)
         """By host's number, whether it has been there for a while."""
 
-    async def look(self, judges: Iterable[RuleJudge], now: float, offset: float) -> list[str]:
+    async def look(
+        self, judges: Iterable[RuleJudge], now: float, offset: float, resumed_at: float = 0.0
+    ) -> list[str]:
         """Bring the board up to date at `now`; the hosts that are no more.
 
-        `offset` is how far judging's time is ahead of the clock by which hosts were seen.
+        `offset` is how far judging's time is ahead of the clock by which hosts were seen; before
+        `resumed_at`, by that clock, this program stood still, and nobody could be heard.
         """
         judges = list(judges)
         self._own_values = self._own(now - offset)
@@ -121,7 +124,7 @@ class FleetBoard:
         if moved:
             self._order = list(self._placed.values())
             self._starts = np.array([each.place.start for each in self._order], np.intp)
-        self._make(now - offset)
+        self._make(now - offset, resumed_at)
         return gone
 
     def has(self, host: str) -> bool:
@@ -166,7 +169,7 @@ class FleetBoard:
             known.place, host.shown, host.observed_at, host.periods, first=len(known.made)
         )
 
-    def _make(self, now: float) -> None:
+    def _make(self, now: float, resumed_at: float) -> None:
         """Write what is known of hosts as a whole, and of this server."""
         order, starts = self._order, self._starts
         hosts = [each.state for each in order]
@@ -178,7 +181,7 @@ class FleetBoard:
         board = self.board
         board.set(starts, np.array(down, np.float64))
         seen = np.array([host.seen_at or host.recalled_at for host in hosts], np.float64)
-        board.set(starts + 1, np.maximum(now - seen, 0.0))
+        board.set(starts + 1, np.maximum(now - np.maximum(seen, resumed_at), 0.0))
         board.set(starts + 2, np.abs(np.array([host.skew_seconds for host in hosts])))
         for number in range(len(MADE)):
             board.set(starts + 3 + number, np.zeros(len(starts)))

@@ -115,6 +115,7 @@ class Judge:
         self._ticked: float | None = None
         self._steady = 0.0
         self._offset = 0.0
+        self._resumed_at = 0.0
         self._looked_for_orphans = -math.inf
         self._revision = 0
         self._position = 0
@@ -191,7 +192,9 @@ class Judge:
                 return said
             elapsed = self._pass(now)
             self.changes.look(self._state, now)
-            await self._board.look(self._judges.values(), self._steady, self._offset)
+            await self._board.look(
+                self._judges.values(), self._steady, self._offset, self._resumed_at
+            )
             told = await self._tell(now)  # what a tick that was broken off had found
             await self._judge(elapsed)
             told |= await self._tell(now)
@@ -211,6 +214,9 @@ class Judge:
         """Let time go on: how much of it counts.  Judging's own time never goes back."""
         ticked = self._monotonic()
         gap = 0.0 if self._ticked is None else ticked - self._ticked
+        if self.judged_at and max(gap, now - self.judged_at) > PAUSE_SECONDS:
+            self._resumed_at = now
+        self._resumed_at = min(self._resumed_at, now)
         self._steady = now if now >= self._steady else self._steady + max(gap, 0.0)
         self._offset = self._steady - now
         self._ticked = ticked
