@@ -18,31 +18,15 @@ from monitor.notify.channels.making import make
 from monitor.notify.config import ChannelConfig
 from monitor.outbound.guard import Guard
 from monitor.outbound.resolving import Resolver
-from tests.forward.peers import Peer, free_port, require
-from tests.nginx import SERVERS
+from tests import alertmanager
+from tests.forward.peers import Peer
 from tests.notify.channels.receiving import PUBLIC_URL, Receiver, channel, reply
 from tests.notify.channels.told import AT, alert, notification, told
 from tests.notify.test_message import planted
 from tests.outbound.servers import serving
 
-ROOT = SERVERS / "alertmanager"
-PROGRAM = ROOT / "usr/bin/prometheus-alertmanager"
 ENOUGH_SECONDS = 20.0
 COMMON = {"alertname": "disk_space", "env": "prod", "role": "db"}
-
-CONFIG = """
-route:
-  receiver: hook
-  group_wait: 100ms
-  group_interval: 1s
-  repeat_interval: 1h
-  group_by: [alertname, host]
-receivers:
-  - name: hook
-    webhook_configs:
-      - url: http://127.0.0.1:{port}/hook
-        send_resolved: true
-"""
 
 
 def fires(now: float, **more: Any) -> Told:
@@ -64,36 +48,14 @@ async def hook() -> AsyncIterator[tuple[Receiver, int]]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Debian's, which reads its templates from where it was unpacked and not where it is installed.
-
-    Debian wrote the folder into the program; of the same length, the path is relative.
-    """
-    require(PROGRAM)
-    found = tmp_path_factory.mktemp("alertmanager") / PROGRAM.name
-    content = PROGRAM.read_bytes()
-    installed, unpacked = (
-        b"/usr/share/prometheus/alertmanager",
-        b"usr/share/prometheus//alertmanager",
-    )
-    assert installed in content
-    assert len(installed) == len(unpacked)
-    found.write_bytes(content.replace(installed, unpacked))
-    found.chmod(0o755)
-    return found
+    """Debian's."""
+    return alertmanager.unpacked(tmp_path_factory.mktemp("alertmanager"))
 
 
 @pytest.fixture
 async def real(program: Path, tmp_path: Path, hook: tuple[Receiver, int]) -> AsyncIterator[Peer]:
     """Debian's Alertmanager."""
-    config = tmp_path / "alertmanager.yml"
-    config.write_text(CONFIG.format(port=hook[1]))
-    port = free_port()
-    line = [
-        *("env", "-C", str(ROOT), str(program)),
-        *(f"--config.file={config}", f"--storage.path={tmp_path / 'data'}"),
-        *(f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="),
-    ]
-    peer = Peer(line, port, tmp_path / "alertmanager.log", "/-/ready")
+    peer = alertmanager.peer(program, tmp_path, hook[1])
     await asyncio.to_thread(peer.start)
     yield peer
     await asyncio.to_thread(peer.end)
