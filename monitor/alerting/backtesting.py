@@ -208,15 +208,16 @@ class _Run:
         return await self._told()
 
     async def _keys(self, host: str) -> tuple[str, ...]:
-        """The KEYs that the rule may be about; none of a host that it is not about."""
+        """The KEYs that the rule judges; none of a host that it is not about."""
         named = {**self._labels(host), "host": host}
         if self._rule.hosts is not None and not self._rule.hosts.matches(named):
             return ()
         keys = await self._store.series(host)
         found = tuple(key for key in keys if key.partition("{")[0] in self._metrics)[:MOST_KEYS]
         columns = Columns(Schema(()), Schema(found))
-        is_about = matches(self._rule, conditions_of(self._rule), columns)
-        return found if is_about else ()
+        rows = matches(self._rule, conditions_of(self._rule), columns)
+        used = {key for row in rows for key in row.keys}
+        return tuple(key for key in found if key in used)
 
     def _labels(self, host: str) -> dict[str, str]:
         known = self._state.hosts.get(host)

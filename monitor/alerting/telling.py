@@ -126,7 +126,7 @@ def _limit(level: Level) -> str:
 
 
 def _sentence(fields: Mapping[str, str], limit: str) -> str:
-    return f"{fields['metric']} is {fields['value']} ({limit})"
+    return f"{fields['metric']} is {fields['value']} (limit {limit})"
 
 
 def written(name: str, value: float) -> str:

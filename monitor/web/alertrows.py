@@ -26,6 +26,9 @@ LONGEST_WORDS = 300
 _PLAIN = re.compile(r"[A-Za-z0-9._/:@-]+", re.ASCII)
 """A value that a selector takes literally without quotes."""
 
+_UNIT = re.compile(r"(?<=\d)(?=%|[kKMGTP]?i?B\b)")
+"""Where a limit as files write it has no space, and a value as pages write it has one."""
+
 LOOKS = {
     "critical": ("crit", "■"),
     "warning": ("warn", "▲"),
@@ -112,7 +115,7 @@ def alert_row(
         said.unit or "number",
         number,
         unit,
-        cut(said.limit),
+        limit_shown(said.limit, said.unit),
         alert.fired_at,
         since_words(alert.fired_at, now),
         iso(alert.fired_at),
@@ -147,7 +150,7 @@ def resolved_row(alert: Alert, now: float) -> AlertRow:
         said.unit or "number",
         number,
         unit,
-        cut(said.limit),
+        limit_shown(said.limit, said.unit),
         alert.fired_at,
         since_words(alert.fired_at, now),
         iso(alert.fired_at),
@@ -183,7 +186,7 @@ def pending_row(pending: Pending, now: float, values: Now) -> AlertRow:
         style,
         number,
         unit,
-        cut(pending.limit),
+        limit_shown(pending.limit, style),
         pending.began,
         since_words(pending.began, now),
         iso(pending.began),
@@ -195,6 +198,11 @@ def pending_row(pending: Pending, now: float, values: Now) -> AlertRow:
 def reading(value: float | None, style: str) -> tuple[str, str]:
     """A value as a row has it; of what is either so or not, that it fires says all."""
     return ("", "") if style == FLAG else written(value, style or "number")
+
+
+def limit_shown(limit: str, style: str) -> str:
+    """A limit beside values, so written as they are; what is either so or not has none to show."""
+    return "" if style == FLAG else cut(_UNIT.sub("\u00a0", limit))
 
 
 def since_words(at: float, now: float) -> str:

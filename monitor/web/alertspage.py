@@ -75,7 +75,7 @@ class AlertsPages:
             wanted=wanted,
             links=_links(shown, wanted),
             back=f"/alerts{_query(shown, wanted)}",
-            topics=",".join(("log", *_followed(gathered))),
+            topics=",".join(("log", "alerts", *_followed(gathered))),
             blank=BLANK,
         )
         return answered(html, status=400 if trouble else 200)

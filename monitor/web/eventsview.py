@@ -149,7 +149,8 @@ def _alert(data: Mapping[str, object]) -> _Words:
     text = f"{data.get('rule')} on {data.get('host')}: {data.get('state')}"
     was = f"was {data.get('was')}" if data.get("was") else ""
     special = [word for name, word in _SPECIAL.items() if data.get(name)]
-    more = (data.get("severity"), was, *special, data.get("reason"), data.get("summary"))
+    reason = "" if data.get("reason") in special else data.get("reason")
+    more = (data.get("severity"), was, *special, reason, data.get("summary"))
     return "alert", state, text, _joined(*more)
 
 

@@ -68,6 +68,10 @@ export class AlertsPage {
     if (type === "alert" || (type === "notice" && ABOUT.has(data.kind))) this.soon.ask();
   }
 
+  onPending() {
+    this.soon.ask();
+  }
+
   /** @param {{counts: Record<string, number>, calm: string, sections: Section[]} | null} page */
   show(page) {
     if (!page || !this.root) return;

@@ -94,7 +94,8 @@ function worded(type, data) {
     made.state = data.state === "resolved" ? "ok" : Object.hasOwn(STATES, data.severity) ? data.severity : "plain";
     made.text = `${data.rule} on ${data.host}: ${data.state}`;
     const special = SPECIAL.map(([name, word]) => (data[name] ? word : ""));
-    made.details = joined(data.severity, data.was ? `was ${data.was}` : "", ...special, data.reason, data.summary);
+    const reason = special.includes(data.reason) ? "" : data.reason;
+    made.details = joined(data.severity, data.was ? `was ${data.was}` : "", ...special, reason, data.summary);
   } else if (type === "approval") {
     made.text = `${data.action} on ${data.host}: ${data.state}`;
     made.details = joined(data.by ? `by ${data.by}` : "", data.reason);

@@ -36,7 +36,7 @@ const VIEWS = {
 /**
  * @typedef {{onConnected(): void, onMetrics(data: any, snapshot: boolean): void,
  *   onStatus(): void, onTick(): void,
- *   onLogged?(message: import("./messages.js").Message): void}} View
+ *   onLogged?(message: import("./messages.js").Message): void, onPending?(): void}} View
  * @type {View}
  */
 const NO_VIEW = { onConnected() {}, onMetrics() {}, onStatus() {}, onTick() {} };
@@ -62,8 +62,10 @@ function open() {
       if (isLogged(message)) {
         view.onLogged?.(message);
         beside?.onLogged(message);
+      } else if (type === "alert") {
+        view.onPending?.();
       }
-      if (type === "alert" || (type === "notice" && HUSHED.has(data.kind))) alarm.ask();
+      if ((type === "alert" && isLogged(message)) || (type === "notice" && HUSHED.has(data.kind))) alarm.ask();
       if (type === "connected") {
         if (data.gap) statuses.mend();
         view.onConnected();
