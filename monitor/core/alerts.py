@@ -234,7 +234,13 @@ class Machine:
         """Rows that hold and do not fire, each with its worst level that holds, by number."""
         holding = ~np.isnan(self.held)
         rows = np.flatnonzero(holding.any(axis=0) & (self.level == NONE))
-        return [(row, int(np.flatnonzero(holding[:, row])[-1])) for row in rows.tolist()]
+        worst = len(holding) - 1 - holding[::-1, rows].argmax(axis=0)
+        return list(zip(rows.tolist(), worst.tolist(), strict=True))
+
+    def pending_count(self) -> int:
+        """How many rows hold and do not fire."""
+        holding = ~np.isnan(self.held)
+        return int(np.count_nonzero(holding.any(axis=0) & (self.level == NONE)))
 
     def is_idle(self, row: int) -> bool:
         """Whether nothing is known of a row that must be kept."""

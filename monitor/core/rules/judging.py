@@ -194,6 +194,10 @@ class RuleJudge:
         for variant in self._variants:
             yield from variant.pending()
 
+    def pending_count(self) -> int:
+        """How many conditions hold and do not fire."""
+        return sum(variant.pending_count() for variant in self._variants)
+
     @property
     def series(self) -> int:
         """How many rows it judges."""
@@ -221,18 +225,19 @@ class RuleJudge:
 
     def kept(self) -> dict[tuple[str, Attributes], RowKept]:
         """What a restart must know, of the rows of which there is anything."""
-        found = {
-            (host, attributes): kept
-            for host, rows in self._restored.items()
-            for attributes, kept in rows.items()
-        }
+        return dict(self.keeping())
+
+    def keeping(self) -> Iterator[tuple[tuple[str, Attributes], RowKept]]:
+        """The same one by one, so that of many others may run in between."""
+        for host, rows in self._restored.items():
+            for attributes, kept in rows.items():
+                yield (host, attributes), kept
         for variant in self._variants:
-            found.update(variant.kept())
-        return found
+            yield from variant.kept()
 
     @staticmethod
     def _kept_of(known: _OfHost) -> Iterator[tuple[Attributes, RowKept]]:
-        for (_, attributes), kept in known.variant.kept(known.rows.values()).items():
+        for (_, attributes), kept in known.variant.kept(known.rows.values()):
             yield attributes, kept
 
     def restore(self, kept: KeptRows) -> None:
@@ -479,6 +484,10 @@ class _Variant:
     def _just_ended(self, ended: Flags) -> Flags:
         return ended & ~np.isnan(self._peaks)
 
+    def pending_count(self) -> int:
+        """As `RuleJudge.pending_count` says."""
+        return self._machine.pending_count()
+
     def pending(self) -> Iterator[Held]:
         """As `RuleJudge.pending` says."""
         for number, level in self._machine.pending():
@@ -529,8 +538,10 @@ class _Variant:
 
     # Over a restart
 
-    def kept(self, rows: Iterable[int] | None = None) -> dict[tuple[str, Attributes], RowKept]:
-        """As `RuleJudge.kept` says; of these rows, where some are named."""
+    def kept(
+        self, rows: Iterable[int] | None = None
+    ) -> Iterator[tuple[tuple[str, Attributes], RowKept]]:
+        """As `RuleJudge.keeping` says; of these rows, where some are named."""
         busy = set(self._machine.busy().tolist())
         for each in self._holdings:
             busy.update(each.busy().tolist())
@@ -542,8 +553,7 @@ class _Variant:
             if row is not None:
                 clauses = tuple(each.kept(number) for each in self._holdings)
                 kept = replace(self._machine.kept(number), peak=float(self._peaks[number]))
-                found[row.host, row.attributes] = RowKept(kept, clauses)
-        return found
+                yield (row.host, row.attributes), RowKept(kept, clauses)
 
     def _restore(self, row: int, kept: RowKept) -> None:
         self._machine.restore(row, kept.kept)
