@@ -547,7 +547,6 @@ class _Variant:
             busy.update(each.busy().tolist())
         if rows is not None:
             busy.intersection_update(rows)
-        found: dict[tuple[str, Attributes], RowKept] = {}
         for number in sorted(busy):
             row = self._rows[number] if number < len(self._rows) else None
             if row is not None:
