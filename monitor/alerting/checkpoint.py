@@ -31,6 +31,8 @@ MOST_UNPACKED_BYTES = 64 * 1024 * 1024
 Rows = dict[str, dict[tuple[str, Attributes], RowKept]]
 """By rule, then by host and attributes."""
 
+_SEVERITIES = {severity.value: severity for severity in Severity}
+
 logger = logging.getLogger("monitor.alerting")
 
 
@@ -45,6 +47,7 @@ class _Row(msgspec.Struct, array_like=True, omit_defaults=True):
     is_flapping: bool = False
     calm_seconds: float = 0.0
     clauses: list[float | None] = []
+    severity: str = ""
 
 
 class _Open(msgspec.Struct, array_like=True):
@@ -96,8 +99,8 @@ def packed(rows: Rows, alerts: Iterable[Alert]) -> tuple[bytes, int]:
     return value, left_out
 
 
-def unpacked(value: bytes) -> tuple[Rows, list[Alert]]:
-    """What was kept; nothing where it cannot be read, and the program's log says so."""
+def unpacked(value: bytes) -> tuple[Rows, list[Alert]] | None:
+    """What was kept; none where it cannot be read, and the program's log says so."""
     if not value:
         return {}, []
     try:
@@ -105,7 +108,7 @@ def unpacked(value: bytes) -> tuple[Rows, list[Alert]]:
         state = msgspec.msgpack.decode(plain, type=_State)
     except (zlib.error, msgspec.MsgspecError) as error:
         logger.warning("the judge's checkpoint cannot be read: %s", error)
-        return {}, []
+        return None
     rows: Rows = {}
     for rule, of_rule in state.rows.items():
         rows[rule] = {
@@ -136,6 +139,7 @@ def _row(host: str, attributes: Attributes, kept: RowKept) -> _Row:
         state.is_flapping,
         state.calm_seconds,
         list(kept.clauses),
+        state.severity.value if state.severity else "",
     )
 
 
@@ -149,11 +153,11 @@ def _kept(row: _Row) -> RowKept:
             logged=tuple(row.logged),
             is_flapping=row.is_flapping,
             calm_seconds=row.calm_seconds,
+            severity=_SEVERITIES.get(row.severity),
         ),
         tuple(row.clauses),
     )
 
 
 def _by_severity(seconds: Mapping[str, float]) -> dict[Severity, float]:
-    known = {severity.value: severity for severity in Severity}
-    return {known[name]: value for name, value in seconds.items() if name in known}
+    return {_SEVERITIES[name]: value for name, value in seconds.items() if name in _SEVERITIES}

@@ -35,10 +35,12 @@ async def restore(
     book: Book, found: Checkpoint, log: EventLog, changes: Changes
 ) -> tuple[Rows, int]:
     """Fill the book and say which rows are to go on, and up to which position that is."""
-    rows, opened = unpacked(found.state)
     position, last = found.positions.get("log", 0), await log.last()
-    if position > last:
-        position, opened = 0, []  # the log is another, or an older one was put back
+    written = unpacked(found.state)
+    rows, opened = written or ({}, [])
+    if written is None or position > last:
+        # It cannot be read, or the log is another, or an older one was put back: the log counts.
+        position, opened = 0, []
     await _fold(book, log, changes, max(0, position - RECENT_EVENTS), position, None)
     # What was open then is what the checkpoint says, whatever part of the log was looked at.
     for alert in list(book.open.values()):
@@ -51,18 +53,15 @@ async def restore(
             of_rule = rows.setdefault(alert.rule, {})
             where = (alert.host, _attributes(alert))
             fires.add((alert.rule, *where))
-            if where not in of_rule or _worst(of_rule[where]) != alert.said.severity:
+            if where not in of_rule or of_rule[where].kept.fires != alert.said.severity:
                 of_rule[where] = firing(alert)
     for rule, of_rule in rows.items():
         for where, row in of_rule.items():
-            if row.kept.reached and (rule, *where) not in fires:
+            if row.kept.fires and (rule, *where) not in fires:
                 # It is in no log that this fires: it is yet to be told.
-                of_rule[where] = replace(row, kept=replace(row.kept, reached={}, is_flapping=False))
+                kept = replace(row.kept, reached={}, is_flapping=False, severity=None)
+                of_rule[where] = replace(row, kept=kept)
     return rows, last
-
-
-def _worst(row: RowKept) -> Severity | None:
-    return max(row.kept.reached, key=lambda each: each.rank, default=None)
 
 
 async def _fold(

@@ -12,9 +12,11 @@ seen.  The rules, by which alone an alert changes:
 5. pending or inactive → firing, firing → firing of another severity, and firing → resolved are
    transitions: they are logged.
 6. At most `MOST_TRANSITIONS` are logged an hour for each row.  The last of them says that the alert
-   is flapping: it then stays firing until it was calm for `CALM_SECONDS`.
-7. A row that may not fire yet (its host has just come) pends for as long.
-8. A row whose series is gone for `GONE_SECONDS` while its host is there ends.
+   is flapping: it then stays firing until it was seen calm for `CALM_SECONDS`.  Should it become
+   worse meanwhile, that is told as soon as there may be another.
+7. A row that may not begin to fire yet (its host has just come) pends for as long.
+8. A row whose series is gone for `GONE_SECONDS` while its host is there ends, and so does what
+   only pends.  What its host is away for neither adds nor ends.
 """
 
 from __future__ import annotations
@@ -79,6 +81,13 @@ class Kept:
     logged: tuple[float, ...] = ()
     is_flapping: bool = False
     calm_seconds: float = 0.0
+    severity: Severity | None = None
+    """At which it fires, as was told; where that is not said, the worst that is reached."""
+
+    @property
+    def fires(self) -> Severity | None:
+        """The severity at which it fires; none where it does not."""
+        return self.severity or max(self.reached, key=lambda each: each.rank, default=None)
 
 
 @dataclass(slots=True)
@@ -117,7 +126,10 @@ class Machine:
         """The worst level that is reached, by its number; `NONE` where the row does not fire."""
         self.began: Floats = np.full(rows, np.nan)
         self.gone: Floats = np.zeros(rows)
+        """Seconds that each row's series has been missing while its host was there."""
         self._histories: dict[int, _History] = {}
+        self._foreign: dict[int, Severity] = {}
+        """Rows that were told to fire at a severity that the rule has no more."""
 
     def step(
         self,
@@ -130,7 +142,8 @@ class Machine:
         """Take what was seen of each level (it holds; it was seen) and say what changed.
 
         `elapsed` are the seconds since the last step, 0 where they are not to count; `may_fire`
-        are the rows that may begin to fire, `gone` those whose series is missing.
+        are the rows that may begin to fire, `gone` those whose series is missing though their host
+        is there.
         """
         worst: Numbers = np.full(len(self.level), NONE, np.int8)
         is_any = False
@@ -145,18 +158,21 @@ class Machine:
                 held[fresh] = 0.0
                 ripe = on & (held >= self._for[number])
                 if may_fire is not None:
-                    ripe &= may_fire | reached
+                    ripe &= may_fire | (self.level != NONE)
                 reached |= ripe
             is_any = is_any or not np.isnan(held).all()
             if reached.any():
                 self._release(number, on, off, elapsed)
                 worst[reached] = number
         self._begin(now, is_any)
-        steps = self._gone(gone, worst, elapsed) if gone is not None else []
+        steps = self._gone(gone, worst, now, elapsed) if gone is not None else []
+        for row, was in self._foreign.items():
+            self._translate(row, was, int(worst[row]), now, steps)
+        self._foreign.clear()
         for row in np.flatnonzero(worst != self.level).tolist():
             self._turn(row, int(worst[row]), now, steps)
         if self._histories:
-            self._settle(now, elapsed, worst, steps)
+            self._settle(now, elapsed, worst, verdicts, steps)
         return steps
 
     def _release(self, number: int, on: Flags, off: Flags, elapsed: float) -> None:
@@ -180,24 +196,44 @@ class Machine:
         self.began[holding & np.isnan(self.began)] = now
         self.began[~holding & (self.level == NONE)] = np.nan
 
-    def _gone(self, gone: Flags, worst: Numbers, elapsed: float) -> list[Step]:
-        self.gone = np.where(gone, self.gone + elapsed, 0.0)
-        over = np.flatnonzero((self.gone >= GONE_SECONDS) & (self.level != NONE))
+    def _gone(self, gone: Flags, worst: Numbers, now: float, elapsed: float) -> list[Step]:
+        self.gone[gone] += elapsed
         steps = []
-        for row in over.tolist():
-            steps.append(Step(row, self._severity(int(self.level[row])), None, is_gone=True))
+        for row in np.flatnonzero(gone & (self.gone >= GONE_SECONDS)).tolist():
+            was = self.severity(row)
+            if was is not None:
+                history = self._histories.setdefault(row, _History())
+                if history.count(now) >= MOST_TRANSITIONS:
+                    continue  # it ends once there may be another
+                history.is_flapping = False
+                history.logged.append(now)
+                steps.append(Step(row, was, None, is_gone=True))
             self._forget(row)
             worst[row] = NONE
         return steps
+
+    def found(self, row: int) -> None:
+        """The series of a row is there (again)."""
+        self.gone[row] = 0.0
+
+    def _translate(
+        self, row: int, was: Severity, level: int, now: float, steps: list[Step]
+    ) -> None:
+        """What fired at a severity that there is no more fires at another one, or ends."""
+        history = self._histories.setdefault(row, _History())
+        history.is_flapping = history.is_flapping and level != NONE
+        history.logged.append(now)
+        self.level[row] = level
+        steps.append(Step(row, was, self._severity(level), is_flapping=history.is_flapping))
 
     def _turn(self, row: int, level: int, now: float, steps: list[Step]) -> None:
         """A row reaches another level: tell it, as far as there may be so many."""
         was = int(self.level[row])
         history = self._histories.setdefault(row, _History())
-        if history.is_flapping:
-            return  # it stays as it is until it is calm
         count = history.count(now)
-        if count >= MOST_TRANSITIONS - 1:
+        if history.is_flapping and (level < was or count >= MOST_TRANSITIONS):
+            return  # it stays as it is until it is calm, or worse
+        if not history.is_flapping and count >= MOST_TRANSITIONS - 1:
             # The last that is told: it flaps, and fires as badly as it did.
             history.is_flapping, history.calm_seconds = True, 0.0
             level = max(level, was)
@@ -207,12 +243,23 @@ class Machine:
             Step(row, self._severity(was), self._severity(level), is_flapping=history.is_flapping)
         )
 
-    def _settle(self, now: float, elapsed: float, worst: Numbers, steps: list[Step]) -> None:
+    def _settle(
+        self,
+        now: float,
+        elapsed: float,
+        worst: Numbers,
+        verdicts: Sequence[tuple[Flags, Flags]],
+        steps: list[Step],
+    ) -> None:
         """End what flapped and is calm, and forget whose last hour was quiet."""
         for row, history in list(self._histories.items()):
+            if history.is_flapping and int(self.level[row]) == NONE:
+                history.is_flapping = False  # there is nothing to end
             if history.is_flapping:
-                quiet = int(worst[row]) == NONE
-                history.calm_seconds = history.calm_seconds + elapsed if quiet else 0.0
+                if int(worst[row]) != NONE:
+                    history.calm_seconds = 0.0
+                elif any(known[row] for _, known in verdicts):
+                    history.calm_seconds += elapsed
                 few = history.count(now) < MOST_TRANSITIONS
                 if history.calm_seconds >= CALM_SECONDS and few:
                     steps.append(Step(row, self._severity(int(self.level[row])), None))
@@ -248,6 +295,7 @@ class Machine:
             int(self.level[row]) == NONE
             and bool(np.isnan(self.held[:, row]).all())
             and row not in self._histories
+            and row not in self._foreign
         )
 
     def busy(self) -> Indexes:
@@ -255,6 +303,8 @@ class Machine:
         some = ~np.isnan(self.held).all(axis=0) | (self.level != NONE)
         if self._histories:
             some[list(self._histories)] = True
+        if self._foreign:
+            some[list(self._foreign)] = True
         return np.flatnonzero(some)
 
     def grow(self, rows: int) -> None:
@@ -274,6 +324,7 @@ class Machine:
         """Remember nothing of a row."""
         self._forget(row)
         self._histories.pop(row, None)
+        self._foreign.pop(row, None)
 
     def _forget(self, row: int) -> None:
         self.held[:, row] = np.nan
@@ -289,7 +340,8 @@ class Machine:
         began = float(self.began[row])
         return Kept(
             held={
-                severity: float(self.held[number, row])
+                # Longer than its `for` is as good as that, and would be written down each time.
+                severity: min(float(self.held[number, row]), float(self._for[number]))
                 for number, severity in enumerate(self._severities)
                 if not np.isnan(self.held[number, row])
             },
@@ -302,10 +354,14 @@ class Machine:
             logged=tuple(history.logged),
             is_flapping=history.is_flapping,
             calm_seconds=history.calm_seconds,
+            severity=self._foreign.get(row) or self.severity(row),
         )
 
     def restore(self, row: int, kept: Kept) -> None:
-        """Go on with a row as it was kept; levels that the rule no longer has are left out."""
+        """Go on with a row as it was kept; levels that the rule no longer has are left out.
+
+        What fires at one of these changes to another, or ends, at the next step.
+        """
         self.clear(row)
         for number, severity in enumerate(self._severities):
             if severity in kept.held:
@@ -313,7 +369,11 @@ class Machine:
             if severity in kept.reached:
                 self._reached[number, row] = True
                 self._quiet[number, row] = kept.reached[severity]
-                self.level[row] = number
+        told = kept.fires
+        if told in self._severities:
+            self.level[row] = self._severities.index(told)
+        elif told is not None:
+            self._foreign[row] = told
         self.began[row] = kept.began or np.nan
         if kept.logged or kept.is_flapping:
             self._histories[row] = _History(
