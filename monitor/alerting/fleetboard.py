@@ -79,6 +79,7 @@ class FleetBoard:
         self._began = began
         self._placed: dict[str, _Placed] = {}
         self._made = Schema(OF_HOSTS)
+        self._own_made = Schema((*OF_HOSTS, FLEET_DOWN))
         self._starts: Indexes = np.empty(0, np.intp)
         self._order: list[_Placed] = []
         self.settled: Flags = np.ones(0, np.bool_)
@@ -93,7 +94,7 @@ class FleetBoard:
         `resumed_at`, by that clock, this program stood still, and nobody could be heard.
         """
         judges = list(judges)
-        self._own_values = self._own(now - offset)
+        self._learn(self._own(now - offset))
         hosts = self._state.hosts
         gone = [name for name in self._placed if not _is_there(hosts.get(name))]
         for name in gone:
@@ -109,7 +110,7 @@ class FleetBoard:
                 or known.state is not host
                 or known.schema is not host.schema
                 or known.labels != host.labels
-                or (name == self._own_host and self._own_values.keys() - known.made.index.keys())
+                or (name == self._own_host and known.made is not self._own_made)
             )
             if is_other:
                 known, moved = self._place(host, judges), True
@@ -121,11 +122,20 @@ class FleetBoard:
             if time.perf_counter() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
+        for judge in judges:
+            for name in judge.unplaced():
+                judge.drop(name)  # it was kept over a restart, and is no more
         if moved:
             self._order = list(self._placed.values())
             self._starts = np.array([each.place.start for each in self._order], np.intp)
         self._make(now - offset, resumed_at)
         return gone
+
+    def _learn(self, values: Mapping[str, float]) -> None:
+        """Take what the server knows of itself; what it no longer speaks of is a series no more."""
+        if values.keys() != self._own_values.keys():
+            self._own_made = Schema((*OF_HOSTS, FLEET_DOWN, *values))
+        self._own_values = values
 
     def has(self, host: str) -> bool:
         """Whether a host is placed."""
@@ -152,9 +162,7 @@ class FleetBoard:
             judge.drop(host)
 
     def _place(self, host: HostState, judges: Iterable[RuleJudge]) -> _Placed:
-        made = self._made
-        if host.name == self._own_host:
-            made = Schema((*OF_HOSTS, FLEET_DOWN, *self._own_values))
+        made = self._own_made if host.name == self._own_host else self._made
         place = self.board.place(host.name, len(made) + len(host.schema))
         known = _Placed(host, host.schema, dict(host.labels), place, made=made)
         self._placed[host.name] = known
@@ -173,14 +181,10 @@ class FleetBoard:
         """Write what is known of hosts as a whole, and of this server."""
         order, starts = self._order, self._starts
         hosts = [each.state for each in order]
-        down = [
-            host.status is HostStatus.DOWN
-            and not (host.said_goodbye and now - host.since < GOODBYE_SECONDS)
-            for host in hosts
-        ]
+        down = [_is_down(host, now) for host in hosts]
         board = self.board
         board.set(starts, np.array(down, np.float64))
-        seen = np.array([host.seen_at or host.recalled_at for host in hosts], np.float64)
+        seen = np.array([host.seen_at or host.recalled_at or math.nan for host in hosts])
         board.set(starts + 1, np.maximum(now - np.maximum(seen, resumed_at), 0.0))
         board.set(starts + 2, np.abs(np.array([host.skew_seconds for host in hosts])))
         for number in range(len(MADE)):
@@ -213,8 +217,7 @@ class FleetBoard:
         if len(hosts) < LEAST_FLEET:
             return math.nan
         fell = sum(
-            host.status is HostStatus.DOWN and 0 <= now - host.since <= TOGETHER_SECONDS
-            for host in hosts
+            _is_down(host, now) and 0 <= now - host.since <= TOGETHER_SECONDS for host in hosts
         )
         return fell / len(hosts)
 
@@ -222,3 +225,9 @@ class FleetBoard:
 def _is_there(host: HostState | None) -> bool:
     """Whether a host is one that anybody waits for."""
     return host is not None and host.status is not HostStatus.RETIRED
+
+
+def _is_down(host: HostState, now: float) -> bool:
+    """Whether a host is down, and did not say goodbye a little while ago."""
+    away = now - host.since
+    return host.status is HostStatus.DOWN and not (host.said_goodbye and away < GOODBYE_SECONDS)

@@ -21,21 +21,25 @@ from monitor.core.rules.matching import ABSENT, Attributes, Columns, Match, cond
 from monitor.core.rules.model import (
     AbsentFor,
     Below,
+    Clause,
     Condition,
     FillsWithin,
     Join,
     Level,
+    Outside,
     Reduce,
     Rule,
     Severity,
 )
 from monitor.core.rules.windows import Window
 from monitor.core.series import Floats
+from monitor.core.state import UNKNOWN_PERIOD_SECONDS
 
 LEAST_ROWS = 8
 TICK_SECONDS = 1.0
-AWAY_SECONDS = 15.0
-"""A host of which nothing came for so long is not there, so nothing of it is missing."""
+AWAY_SECONDS = 1.5 * UNKNOWN_PERIOD_SECONDS
+"""A host of which nothing came for so long is not there, so nothing of it is missing; one that
+sends once a minute is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +274,7 @@ class _Variant:
         self._holdings = [holding(clause, count, tick_seconds) for clause in clauses]
         self._used_by = [self._conditions.index(clause.condition) for clause in clauses]
         self._is_absence = any(isinstance(each.limit, AbsentFor) for each in clauses)
-        self._sinks = isinstance(clauses[0].limit, Below | FillsWithin)
+        self._worse = _worse(clauses[0])
         self._machine = Machine(
             [level.severity for level in rule.levels],
             [level.for_seconds for level in rule.levels],
@@ -310,6 +314,7 @@ class _Variant:
             if any(match.keys):
                 self._rows[row] = Row(host, attributes, match.keys)
                 self._gone.discard(row)
+                self._machine.found(row)
             elif known is None:
                 self._gone.add(row)
             else:
@@ -403,7 +408,7 @@ class _Variant:
         began = self._machine.began.copy() if self._machine.level.max() > NONE else None
         steps = self._machine.step(verdicts, now, elapsed, may_fire, gone)
         transitions = []
-        self._note_peaks()
+        self._note_peaks([step.row for step in steps])
         for step in steps:
             row = self._rows[step.row]
             if row is None:
@@ -415,7 +420,7 @@ class _Variant:
             transitions.append(
                 Transition(
                     self.rule,
-                    next(each for each in self.rule.levels if each.severity is level),
+                    self._level(level),
                     row,
                     step.was,
                     step.severity,
@@ -431,12 +436,18 @@ class _Variant:
                 self._machine.began[step.row] = self._peaks[step.row] = np.nan
         return transitions
 
+    def _level(self, severity: Severity | None) -> Level:
+        """The level of a severity; the worst where there is none of it any more."""
+        levels = self.rule.levels
+        return next((each for each in levels if each.severity is severity), levels[-1])
+
     def _told(self, values: list[Floats]) -> Floats:
-        """The first condition's values; where it has no series, the next one's."""
-        told = values[0]
-        if self.rule.levels[0].join is Join.ANY:
-            for cells, other in zip(self._cells, values[1:], strict=False):
-                told = np.where(cells == NOWHERE, other, told)
+        """The first condition's values; where it has no series, the next one's that has."""
+        told = values[-1]
+        if self.rule.levels[0].join is not Join.ANY:
+            return values[0]
+        for cells, value in zip(self._cells[-2::-1], values[-2::-1], strict=True):
+            told = np.where(cells == NOWHERE, told, value)
         return told
 
     def _verdicts(
@@ -448,15 +459,23 @@ class _Variant:
             for clause in level.clauses:
                 which = self._used_by[number]
                 holds, known = self._holdings[number].judge(values[which], now, elapsed)
-                if clause.condition.when_present:
+                if level.join is Join.ANY and len(level.clauses) > 1:
+                    # What a row has no series of says nothing for it, and nothing against.
+                    absent = self._cells[which] == NOWHERE
+                    if not isinstance(clause.limit, AbsentFor):
+                        holds = holds & ~absent
+                    known = known | absent
+                elif clause.condition.when_present:
                     absent = self._cells[which] == NOWHERE
                     holds, known = holds | absent, known | absent
                 seen.append((holds, known))
                 number += 1
-            if len(seen) == 1:
-                verdicts.append(seen[0])
-            else:
-                verdicts.append(every(seen) if level.join is Join.ALL else some(seen))
+            verdict = every(seen) if level.join is Join.ALL else some(seen)
+            if self._gone and not self._is_absence:
+                known = verdict[1].copy()
+                known[list(self._gone)] = False  # no clause is left of it
+                verdict = verdict[0], known
+            verdicts.append(verdict)
         return verdicts
 
     def _missing(self, board: Board, now: float) -> Flags:
@@ -468,21 +487,16 @@ class _Variant:
         missing[rows] = now - board.seen_at[self._hosts[rows]] < AWAY_SECONDS
         return missing
 
-    def _note_peaks(self) -> None:
+    def _note_peaks(self, changed: list[int]) -> None:
+        """The worst value of each row since it began; what has just ended keeps its until told."""
         idle = np.isnan(self._machine.began)
+        idle[changed] = False
         if idle.all():
             if not np.isnan(self._peaks).all():
                 self._peaks[:] = np.nan
             return
-        worse = np.fmin if self._sinks else np.fmax
-        # What has just ended keeps its peak until it is told.
-        peaks = worse(self._peaks, self._values)
-        ended = idle & (self._machine.level == NONE)
-        self._peaks = np.where(ended & np.isnan(self._peaks), np.nan, peaks)
-        self._peaks[ended & ~self._just_ended(ended)] = np.nan
-
-    def _just_ended(self, ended: Flags) -> Flags:
-        return ended & ~np.isnan(self._peaks)
+        self._peaks = self._worse(self._peaks, self._values)
+        self._peaks[idle] = np.nan
 
     def pending_count(self) -> int:
         """As `RuleJudge.pending_count` says."""
@@ -570,7 +584,7 @@ class _Variant:
         for level in self.rule.levels:
             for _ in level.clauses:
                 if level.severity in kept.held or level.severity in kept.reached:
-                    self._holdings[number].restore(row, 1.0)
+                    self._holdings[number].hold(row)
                 number += 1
 
 
@@ -578,3 +592,22 @@ def _window(condition: Condition, rows: int, tick_seconds: float) -> Window | No
     if condition.over_seconds <= 0 or condition.reduce is Reduce.LAST:
         return None
     return Window(condition.over_seconds, condition.reduce, rows, tick_seconds)
+
+
+def _worse(clause: Clause) -> Callable[[Floats, Floats], Floats]:
+    """Which of two values is the worse one of a clause, where both are known."""
+    match clause.limit:
+        case Below():
+            return np.fmin
+        case FillsWithin() if clause.condition.full == 0:
+            return np.fmin
+        case Outside(low, high):
+            middle = (low + high) / 2
+
+            def farther(one: Floats, other: Floats) -> Floats:
+                is_other = np.isnan(one) | (np.abs(other - middle) > np.abs(one - middle))
+                return np.where(is_other, other, one)
+
+            return farther
+        case _:
+            return np.fmax

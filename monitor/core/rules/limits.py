@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.board import Indexes
+from monitor.core.catalog import is_counter
 from monitor.core.forecast import Slope
 from monitor.core.rules import peers
 from monitor.core.rules.model import (
@@ -27,7 +28,9 @@ from monitor.core.rules.model import (
     FillsWithin,
     Outside,
     RateAbove,
+    Reduce,
 )
+from monitor.core.rules.windows import Window
 from monitor.core.series import Floats
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -67,6 +70,9 @@ class Holding(Protocol):
     def restore(self, row: int, kept: float) -> None:
         """Go on with a row as it was kept."""
 
+    def hold(self, row: int) -> None:
+        """Go on with a row of which only is known that it held."""
+
 
 def holding(clause: Clause, rows: int, tick_seconds: float) -> Holding:
     """The object for a clause that is judged so often."""
@@ -85,8 +91,10 @@ def holding(clause: Clause, rows: int, tick_seconds: float) -> Holding:
         case Changed():
             return _Changed(condition.over_seconds, rows)
         case RateAbove(value, clear):
-            growth = _Growth(condition.over_seconds or GROWTH_SECONDS, rows, tick_seconds)
-            return Derived(growth, _Side(_above(value, clear), rows))
+            over = condition.over_seconds or GROWTH_SECONDS
+            # A counter's value is its rate already.
+            kind = _Average if is_counter(condition.metric) else _Growth
+            return Derived(kind(over, rows, tick_seconds), _Side(_above(value, clear), rows))
         case FillsWithin(seconds, clear):
             filling = Filling(
                 condition.over_seconds or FORECAST_SECONDS, condition.full, rows, tick_seconds
@@ -160,6 +168,10 @@ class _Side:
         """As `Holding` says."""
         self._side[row] = kept > 0
 
+    def hold(self, row: int) -> None:
+        """As `Holding` says."""
+        self._side[row] = True
+
 
 class _Absent:
     """Nothing was observed for so long of a series that was once."""
@@ -194,6 +206,10 @@ class _Absent:
         """As `Holding` says."""
         self._silent[row] = kept
 
+    def hold(self, row: int) -> None:
+        """As `Holding` says."""
+        self._silent[row] = self._seconds
+
 
 class _Changed:
     """The value became another a little while ago."""
@@ -207,7 +223,7 @@ class _Changed:
         """As `Holding` says."""
         known = ~np.isnan(values)
         changed = known & ~(np.abs(values - self._before) <= np.abs(values) * EQUAL_SHARE)
-        changed &= ~np.isnan(self._before)
+        changed &= ~np.isnan(self._before) & (values != self._before)
         self._since = np.where(changed, 0.0, self._since + elapsed)
         self._before = np.where(known, values, self._before)
         return self._since <= self._seconds, known
@@ -233,6 +249,10 @@ class _Changed:
     def restore(self, row: int, kept: float) -> None:
         """As `Holding` says."""
         self._before[row] = kept
+
+    def hold(self, row: int) -> None:
+        """As `Holding` says: when it changed is not known, so it is as if it just had."""
+        self._since[row] = 0.0
 
 
 class _Derive(Protocol):
@@ -281,6 +301,10 @@ class Derived:
         """As `Holding` says."""
         self._side.restore(row, kept)
 
+    def hold(self, row: int) -> None:
+        """As `Holding` says."""
+        self._side.hold(row)
+
 
 class _Growth:
     """By how much a value grew a second, from the oldest of so many points to the newest."""
@@ -321,6 +345,28 @@ class _Growth:
         self._points[:, rows] = np.nan
 
 
+class _Average:
+    """The average of what is a rate already."""
+
+    def __init__(self, over_seconds: float, rows: int, tick_seconds: float) -> None:
+        self._window = Window(over_seconds, Reduce.AVG, rows, tick_seconds)
+
+    def derive(self, values: Floats, now: float) -> Floats:
+        """As `_Derive` says."""
+        average = self._window.push(now, values)
+        return np.where(np.isnan(values), np.nan, average)
+
+    def grow(self, rows: int) -> None:
+        """As `_Derive` says."""
+        source = np.arange(rows, dtype=np.intp)
+        source[self._window.rows :] = -1
+        self._window.arrange(source)
+
+    def clear(self, rows: Indexes) -> None:
+        """As `_Derive` says."""
+        self._window.clear(rows)
+
+
 class Filling:
     """In how many seconds something is full."""
 
@@ -352,17 +398,42 @@ class Peers:
     def __init__(self, rows: int) -> None:
         self.group: Indexes = np.full(rows, -1, np.intp)
         self._numbers: dict[object, int] = {}
+        self._names: list[object] = []
+        self._sizes: list[int] = []
+        self._spare: list[int] = []
 
     def join(self, row: int, group: object) -> None:
         """Put a row into a group."""
-        self.group[row] = self._numbers.setdefault(group, len(self._numbers))
+        self._leave(row)
+        number = self._numbers.get(group)
+        if number is None:
+            if self._spare:
+                number = self._spare.pop()
+            else:
+                number = len(self._names)
+                self._names.append(None)
+                self._sizes.append(0)
+            self._numbers[group], self._names[number] = number, group
+        self._sizes[number] += 1
+        self.group[row] = number
+
+    def _leave(self, row: int) -> None:
+        """Take a row out of its group, and forget that where it was the last."""
+        number = int(self.group[row])
+        if number < 0:
+            return
+        self.group[row] = -1
+        self._sizes[number] -= 1
+        if not self._sizes[number]:
+            del self._numbers[self._names[number]]
+            self._spare.append(number)
 
     def derive(self, values: Floats, now: float) -> Floats:  # noqa: ARG002 - peers are compared now
         """As `_Derive` says."""
         found: Floats = np.full(len(values), np.nan)
         placed = np.flatnonzero(self.group >= 0)
         if len(placed):
-            found[placed] = peers.deviations(values[placed], self.group[placed], len(self._numbers))
+            found[placed] = peers.deviations(values[placed], self.group[placed], len(self._names))
         return found
 
     def grow(self, rows: int) -> None:
@@ -371,7 +442,8 @@ class Peers:
 
     def clear(self, rows: Indexes) -> None:
         """As `_Derive` says."""
-        self.group[rows] = -1
+        for row in rows.tolist():
+            self._leave(row)
 
 
 def _grown(known: NDArray, rows: int, fill: float) -> NDArray:  # type: ignore[type-arg]

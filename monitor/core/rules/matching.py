@@ -9,7 +9,7 @@ hold, rows are by the attributes that all conditions share.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -53,10 +53,10 @@ class Columns:
     own: Schema
 
     def of(self, metric: str) -> tuple[int, ...]:
-        """The columns of a metric."""
+        """The columns of a metric; of what is made here nobody else is heard."""
         made = self.made.columns_by_name.get(metric, ())
         first = len(self.made)
-        return (*made, *(first + column for column in self.own.columns_by_name.get(metric, ())))
+        return made or tuple(first + column for column in self.own.columns_by_name.get(metric, ()))
 
     def key(self, column: int) -> SeriesKey:
         """The key of a column."""
@@ -150,7 +150,8 @@ def _picked(values: Mapping[str, str], names: Sequence[str]) -> Attributes:
 def _beside(found: list[_Series], columns: Columns) -> list[Match]:
     """Rows by what all conditions that have series here share; each takes what it has of them.
 
-    Where one has several series that agree on it, each of them is a row of its own.
+    Where one has several series that agree on it, each of them is a row of its own.  Series that
+    differ in what some of them share do not go together; one that goes with none stands alone.
     """
     shared: set[str] | None = None
     for series in found:
@@ -165,11 +166,38 @@ def _beside(found: list[_Series], columns: Columns) -> list[Match]:
             beside[number].append((free, column))
     made: list[Match] = []
     for beside in rows.values():
-        for row in itertools.product(*(each or [((), ABSENT)] for each in beside)):
-            attributes = {name: value for free, _ in row for name, value in free}
-            picked = tuple(column for _, column in row)
-            keys = tuple(_text(columns, column) for column in picked)
-            made.append(Match(tuple(sorted(attributes.items())), picked, keys))
+        alone = {
+            (number, each): [((), ABSENT)] * number
+            + [each]
+            + [((), ABSENT)] * (len(found) - number - 1)
+            for number, series in enumerate(beside)
+            for each in series
+        }
+        together = itertools.product(*(each or [((), ABSENT)] for each in beside))
+        for row in _agreeing(together):
+            for each in enumerate(row):
+                alone.pop(each, None)
+            made.append(_match(row, columns))
             if len(made) >= MOST_ROWS:
                 return made
-    return made
+        made += [_match(row, columns) for row in alone.values()]
+    return made[:MOST_ROWS]
+
+
+_Beside: TypeAlias = Sequence[tuple[Attributes, int]]
+"""Of each condition its series' attributes and column."""
+
+
+def _agreeing(together: Iterable[_Beside]) -> Iterator[_Beside]:
+    """Those that have one value of each attribute."""
+    for row in together:
+        values: dict[str, str] = {}
+        if all(values.setdefault(name, text) == text for free, _ in row for name, text in free):
+            yield row
+
+
+def _match(row: _Beside, columns: Columns) -> Match:
+    attributes = {name: value for free, _ in row for name, value in free}
+    picked = tuple(column for _, column in row)
+    keys = tuple(_text(columns, column) for column in picked)
+    return Match(tuple(sorted(attributes.items())), picked, keys)
