@@ -231,7 +231,7 @@ class Alarm:
 
     def _show(self) -> None:
         """Have the stream show what pends: state, which its newer self replaces."""
-        pending = {_name(each): each for each in self.judge.pending()[:MOST_SHOWN]}
+        pending = {_name(each): each for each in self.judge.pending(MOST_SHOWN)}
         for name in self._shown - pending.keys():
             self._hub.hide("alerts", name)
         for name in pending.keys() - self._shown:

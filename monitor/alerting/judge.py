@@ -11,6 +11,7 @@ told twice and nothing is lost while the log cannot be written.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import secrets
@@ -23,7 +24,7 @@ import msgspec
 
 from monitor.alerting import drills, evidence, hindsight, latewords, restoring, telling
 from monitor.alerting.changes import Changes
-from monitor.alerting.checkpoint import packed
+from monitor.alerting.checkpoint import Rows, packed
 from monitor.alerting.fleetboard import TURN_SECONDS, FleetBoard
 from monitor.alerting.histories import Histories
 from monitor.alerting.late import Breach, Late
@@ -159,8 +160,9 @@ class Judge:
                 return
             self._kept_at = now
             position = await self._log.last()
-            rows = {name: judge.kept() for name, judge in self._judges.items()}
-            state, left_out = packed(rows, self.book.open.values())
+            rows = await self._rows()
+            # Nothing of it changes while this waits: judging does too.
+            state, left_out = await asyncio.to_thread(packed, rows, list(self.book.open.values()))
             after = left_out - 1 if left_out else position
             if state == self._kept and position - self._position < FOLLOWED_EVENTS:
                 return
@@ -178,6 +180,19 @@ class Judge:
         if at_the_end or now - self._changes_kept_at >= CHANGES_SECONDS:
             self._changes_kept_at = now
             await restoring.keep_changes(self._registry, self.changes)
+
+    async def _rows(self) -> Rows:
+        """What a restart must know; others run in between."""
+        found: Rows = {}
+        turn = time.perf_counter()
+        for name, judge in self._judges.items():
+            of_rule = found[name] = {}
+            for key, kept in judge.keeping():
+                of_rule[key] = kept
+                if time.perf_counter() - turn > TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    turn = time.perf_counter()
+        return found
 
     # Judging
 
@@ -502,12 +517,18 @@ class Judge:
         ticked = self._ticked
         return ticked is not None and self._monotonic() - ticked < ALIVE_SECONDS
 
-    def pending(self) -> list[Pending]:
-        """What holds and does not fire."""
-        return [self._pending(each) for judge in self._judges.values() for each in judge.pending()]
+    def pending(self, most: int | None = None) -> list[Pending]:
+        """What holds and does not fire; at most so many of it."""
+        limits: dict[int, str] = {}
+        held = (each for judge in self._judges.values() for each in judge.pending())
+        return [self._pending(each, limits) for each in itertools.islice(held, most)]
 
-    def _pending(self, held: Held) -> Pending:
-        clause = held.level.clauses[0]
+    def _pending(self, held: Held, limits: dict[int, str]) -> Pending:
+        """One of them; `limits` are those that have been put in words, by their level."""
+        limit = limits.get(id(held.level))
+        if limit is None:
+            clause = held.level.clauses[0]
+            limit = limits[id(held.level)] = limit_words(clause.limit, clause.condition)
         waits = ""
         if not held.is_known:
             waits = "data"
@@ -520,7 +541,7 @@ class Judge:
             held.level.severity,
             held.row.key,
             held.value,
-            limit_words(clause.limit, clause.condition),
+            limit,
             held.began - self._offset,
             held.held_seconds,
             held.level.for_seconds,
@@ -536,7 +557,7 @@ class Judge:
                 judge.series,
                 judge.hosts,
                 firing[name],
-                sum(1 for _ in judge.pending()),
+                judge.pending_count(),
             )
             for name, judge in self._judges.items()
         ]

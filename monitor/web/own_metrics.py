@@ -237,10 +237,10 @@ def _judge(services: Services) -> Iterator[Family]:
         "gauge",
         tuple(({"severity": one.value}, float(firing[one.value])) for one in Severity),
     )
-    pending, rules = len(judge.pending()), len(judge.rules)
+    pending = sum(each.pending for each in judge.states())
     for name, help_, value in (
         ("monitor_alerts_pending", "Conditions that have not held long enough.", pending),
-        ("monitor_rules", "Rules that are judged.", rules),
+        ("monitor_rules", "Rules that are judged.", len(judge.rules)),
     ):
         yield Family.single(name, help_, "gauge", value)
     yield Family.single(
