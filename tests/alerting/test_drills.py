@@ -64,6 +64,7 @@ async def test_what_the_log_is_told(severity: str) -> None:
     assert said.labels == {"env": "prod", "team": "ops"}
     assert said.notify == ("never" if severity == "info" else "always")
     assert "oscar" in said.summary
+    assert len(said.limit) < 40  # the limit alone, as of any alert
     assert drills.over(book.open.values(), NOW + drills.LASTING_SECONDS - 1) == []
     await tell(*drills.over(book.open.values(), NOW + drills.LASTING_SECONDS))
     assert not book.open

@@ -206,3 +206,15 @@ async def test_a_terminal_gets_text(rig: PeopledRig) -> None:
         assert first.split() == ["TIME", "(UTC)", "KIND", "WHAT"]
         assert second.endswith("host    web-1 is down (was up · silent)")
         assert third.endswith(r"server  a\x1b[2Jb")
+
+
+async def test_a_flapping_alert_is_called_so_once(rig: PeopledRig) -> None:
+    """It must be that a mark and a reason of the same word are one word."""
+    said = messages.Alert(
+        alert="a1", rule="flappy", host="web-1", attributes={}, state="firing", was="firing",
+        severity="warning", value=1.0, since=0.0, is_flapping=True, reason="flapping",
+    )  # fmt: skip
+    await log(rig, said)
+    async with rig.as_person("ann") as ann:
+        answer = await ann.get("/events", headers={"Accept": "text/html"})
+    assert answer.text.count("· flapping") == 1
