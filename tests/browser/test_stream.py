@@ -167,7 +167,7 @@ async def test_a_tab_that_crashes_is_forgotten(
         left = f"web-{2 - crashing}"
         await rig.send({CPU: 0.555}, host=left)
         await expect(pages[1 - crashing].locator(NUMBER).first).to_have_text("55.5")
-        assert f"topics=fleet,host:{left}&" in proxy.asked[-1]
+        assert f"topics=alerts,fleet,host:{left}&" in proxy.asked[-1]
         await eventually(lambda: rig.hub.client_count == 1)
 
 
