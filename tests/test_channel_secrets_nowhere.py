@@ -159,9 +159,9 @@ async def test_no_address_of_a_channel_is_in_any_output(
             )
         assert await asyncio.to_thread(server.end) == 0
     kept.texts["log"] = server.said()
-    for path in data.rglob("*"):
-        if path.is_file():
-            kept.texts[f"data: {path.relative_to(data)}"] = path.read_bytes()
+    for file in data.rglob("*"):
+        if file.is_file():
+            kept.texts[f"data: {file.relative_to(data)}"] = file.read_bytes()
     lines = " ".join(receiver.lines)
     assert marks[0] in lines
     assert marks[2] in lines
