@@ -1,8 +1,8 @@
 """What the judge keeps over a restart, as one value of the registry: rows and open alerts.
 
 A row is kept by its rule, host and attributes, and a severity by its name, so that rules may change
-meanwhile.  What does not fit is left out, the least first: what merely pends, then what fires and
-the log tells of as well.
+meanwhile.  What does not fit is left out, the least first: what values were, then what merely
+pends, then what fires and the log tells of as well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -78,13 +78,13 @@ def packed(rows: Rows, alerts: Iterable[Alert]) -> tuple[bytes, int]:
     state = _State(all_rows, opened)
     value = _encoded(state)
     if len(value) > MOST_BYTES:
-        firing = {
-            rule: kept
-            for rule, of_rule in all_rows.items()
-            if (kept := [row for row in of_rule if row.reached])
-        }
+        # Of a large fleet, what values were is most of it; it costs a change within the restart.
+        all_rows = _only(all_rows, lambda row: bool(row.held or row.reached or row.logged))
+        state = _State(all_rows, opened)
+        value = _encoded(state)
+    if len(value) > MOST_BYTES:
         logger.warning("what pends is more than a restart can know: it begins anew then")
-        state = _State(firing, opened)
+        state = _State(_only(all_rows, lambda row: bool(row.reached)), opened)
         value = _encoded(state)
     left_out = 0
     while len(value) > MOST_BYTES and state.open:
@@ -120,6 +120,15 @@ def unpacked(value: bytes) -> tuple[Rows, list[Alert]] | None:
         for each in state.open
     ]
     return rows, alerts
+
+
+def _only(rows: dict[str, list[_Row]], wanted: Callable[[_Row], bool]) -> dict[str, list[_Row]]:
+    """The rows of which that is so, by rule."""
+    return {
+        rule: kept
+        for rule, of_rule in rows.items()
+        if (kept := [row for row in of_rule if wanted(row)])
+    }
 
 
 def _encoded(state: _State) -> bytes:

@@ -50,6 +50,9 @@ PAUSE_SECONDS = 5.0
 
 ALIVE_SECONDS = 10.0
 KEEP_SECONDS = 5.0
+KEEP_SHARE = 0.05
+"""Of the time at most goes into the checkpoint: that of a large fleet is written less often."""
+
 CHANGES_SECONDS = 300.0
 """How often what was seen of hosts is written down: it is large, and its loss costs a hint."""
 
@@ -122,6 +125,7 @@ class Judge:
         self._position = 0
         self._kept = b""
         self._kept_at = -math.inf
+        self._keep_seconds = KEEP_SECONDS
         self._changes_kept_at = monotonic()
         self._is_stale = False
         self.judged_at = 0.0
@@ -156,13 +160,14 @@ class Judge:
             if self._is_stale or self._voice.waiting or self._untold or self._ticked is None:
                 return
             now = self._monotonic()
-            if not at_the_end and now - self._kept_at < KEEP_SECONDS:
+            if not at_the_end and now - self._kept_at < self._keep_seconds:
                 return
             self._kept_at = now
             position = await self._log.last()
             rows = await self._rows()
             # Nothing of it changes while this waits: judging does too.
             state, left_out = await asyncio.to_thread(packed, rows, list(self.book.open.values()))
+            self._keep_seconds = max(KEEP_SECONDS, (self._monotonic() - now) / KEEP_SHARE)
             after = left_out - 1 if left_out else position
             if state == self._kept and position - self._position < FOLLOWED_EVENTS:
                 return
