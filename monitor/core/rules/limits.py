@@ -222,7 +222,9 @@ class _Changed:
     def judge(self, values: Floats, now: float, elapsed: float) -> tuple[Flags, Flags]:  # noqa: ARG002 - it counts
         """As `Holding` says."""
         known = ~np.isnan(values)
-        changed = known & ~(np.abs(values - self._before) <= np.abs(values) * EQUAL_SHARE)
+        with np.errstate(invalid="ignore"):  # what is infinite may stay so
+            size = np.fmin(np.abs(values), np.abs(self._before))
+            changed = known & ~(np.abs(values - self._before) <= size * EQUAL_SHARE)
         changed &= ~np.isnan(self._before) & (values != self._before)
         self._since = np.where(changed, 0.0, self._since + elapsed)
         self._before = np.where(known, values, self._before)
@@ -330,7 +332,8 @@ class _Growth:
         elapsed = now - self._at[self._next]
         if not elapsed > 0:
             return np.full(len(values), np.nan)
-        grown: Floats = (values - oldest) / elapsed
+        with np.errstate(invalid="ignore"):
+            grown: Floats = (values - oldest) / elapsed
         return grown
 
     def grow(self, rows: int) -> None:
