@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from monitor.core import book, messages
-from monitor.core.rules.explaining import limit_words
+from monitor.core.rules.explaining import told_limit
 from monitor.core.rules.model import Rule, Severity
 from monitor.ports import Conflict, Registry
 
@@ -71,7 +71,6 @@ def firing(
 ) -> messages.Alert:
     """What the log is told of a drill; `labels` are its host's."""
     level = rule.levels[-1]
-    clause = level.clauses[0]
     return messages.Alert(
         alert=id_,
         rule=rule.name,
@@ -83,7 +82,7 @@ def firing(
         value=None,
         since=now,
         summary=f"a drill by {wish.by or 'somebody'}: nothing is wrong",
-        limit=limit_words(clause.limit, clause.condition),
+        limit=told_limit(level),
         metric=rule.condition.metric,
         labels={**labels, **rule.labels},
         runbook_url=rule.runbook_url,

@@ -33,7 +33,7 @@ from monitor.alerting.voice import Voice
 from monitor.core import holding, messages
 from monitor.core.book import Alert, Book
 from monitor.core.rules.diff import Affected
-from monitor.core.rules.explaining import limit_words
+from monitor.core.rules.explaining import told_limit
 from monitor.core.rules.judging import Held, RuleJudge, Transition
 from monitor.core.rules.matching import Attributes
 from monitor.core.rules.model import Rule
@@ -532,8 +532,7 @@ class Judge:
         """One of them; `limits` are those that have been put in words, by their level."""
         limit = limits.get(id(held.level))
         if limit is None:
-            clause = held.level.clauses[0]
-            limit = limits[id(held.level)] = limit_words(clause.limit, clause.condition)
+            limit = limits[id(held.level)] = told_limit(held.level)
         waits = ""
         if not held.is_known:
             waits = "data"

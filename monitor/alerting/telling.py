@@ -14,11 +14,11 @@ import msgspec
 from monitor.alerting.late import Breach
 from monitor.core.catalog import metric
 from monitor.core.messages import Alert
-from monitor.core.quantity import format_seconds
-from monitor.core.rules.explaining import limit_words
+from monitor.core.quantity import format_about, format_about_bytes, format_seconds
+from monitor.core.rules.explaining import told_limit
 from monitor.core.rules.judging import Row, Transition
 from monitor.core.rules.model import Level, Rule, Severity
-from monitor.core.rules.values import measure
+from monitor.core.rules.values import Unit, measure
 from monitor.core.rules.wording import filled
 from monitor.model import SeriesKey
 
@@ -29,6 +29,9 @@ HOST_GONE = "its host is retired"
 FLAPPING = "flapping"
 
 _DIGITS = 3
+MINUTE = 60.0
+GROUPED = 10_000
+"""Numbers from here on have their thousands apart."""
 
 
 def said(
@@ -47,7 +50,7 @@ def said(
     values = {**labels, **rule.labels, **attributes}
     name = SeriesKey.parse(row.key).name if row.key else rule.condition.metric
     value = _finite(transition.value)
-    limit = _limit(transition.level)
+    limit = told_limit(transition.level)
     fields = {
         **values,
         "host": row.host,
@@ -120,11 +123,6 @@ def _reason(transition: Transition) -> str:
     return FLAPPING if transition.is_flapping else ""
 
 
-def _limit(level: Level) -> str:
-    clause = level.clauses[0]
-    return limit_words(clause.limit, clause.condition)
-
-
 def _sentence(fields: Mapping[str, str], limit: str) -> str:
     return f"{fields['metric']} is {fields['value']} (limit {limit})"
 
@@ -133,7 +131,15 @@ def written(name: str, value: float) -> str:
     """A value of a metric as people read it, to three digits."""
     if not math.isfinite(value):
         return "unknown"
-    return str(measure(name).written(float(f"{value:.{_DIGITS}g}")))
+    scale = measure(name)
+    value = float(f"{value:.{_DIGITS}g}")
+    if scale.unit is Unit.BYTES and value >= 0:
+        return f"{format_about_bytes(value)}{'/s' if scale.is_rate else ''}"
+    if scale.unit is Unit.SECONDS and value >= MINUTE:
+        return format_about(value)
+    if scale.unit in {Unit.ANY, Unit.NUMBER} and abs(value) >= GROUPED:
+        return f"{value:,.0f}"
+    return str(scale.written(value))
 
 
 def _finite(value: float) -> float | None:

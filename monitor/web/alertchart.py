@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.core.book import Alert
-from monitor.core.rules.model import Above, Below, Equals, Limit, Outside, Rule
+from monitor.core.rules.model import (
+    Above,
+    Below,
+    Clause,
+    Equals,
+    Limit,
+    Outside,
+    Reduce,
+    Rule,
+)
 from monitor.ports import Buckets
 from monitor.web.charts import HEIGHT, Drawing, Plan, bounded, highest
 from monitor.web.format import nice_top, written
@@ -78,6 +87,8 @@ class AlertChart:
     limits: tuple[LimitLine, ...]
     instants: tuple[Instant, ...]
     is_empty: bool
+    worst: float | None = None
+    """The worst value since it fired, where that is one of the series."""
 
 
 def span_of(alert: Alert, now: float) -> tuple[float, float]:
@@ -97,16 +108,42 @@ def rule_for(rule: Rule, labels: Mapping[str, str]) -> Rule:
 
 def limits_of(rule: Rule | None, alert: Alert) -> list[tuple[float, float]]:
     """Each limit that is a line, with its way back, of the level that the alert is of."""
+    clause = clause_of(rule, alert)
+    return lines_of(clause.limit) if clause is not None else []
+
+
+def clause_of(rule: Rule | None, alert: Alert) -> Clause | None:
+    """What of the rule is about the alert's own series, in the level that the alert is of."""
     if rule is None:
-        return []
+        return None
     name = alert.said.metric.partition("{")[0]
     for level in reversed(rule_for(rule, alert.labels).levels):
         if level.severity.value != alert.said.severity:
             continue
         for clause in level.clauses:
             if clause.condition.metric == name:
-                return lines_of(clause.limit)
-    return []
+                return clause
+    return None
+
+
+def worst_of(rule: Rule | None, alert: Alert, found: Buckets) -> float | None:
+    """The worst value since an alert fired; none where what is judged is no plain value."""
+    clause = clause_of(rule, alert)
+    if clause is None or clause.condition.reduce is not Reduce.LAST or not found.series:
+        return None
+    firing = found.starts + found.step_seconds > alert.fired_at
+    if not alert.is_open:
+        firing &= found.starts < alert.resolved_at
+    series = found.series[0]
+    match clause.limit:
+        case Above():
+            values = series.maximum[firing]
+            return float(np.nanmax(values)) if np.isfinite(values).any() else None
+        case Below():
+            values = series.minimum[firing]
+            return float(np.nanmin(values)) if np.isfinite(values).any() else None
+        case _:
+            return None
 
 
 def lines_of(limit: Limit) -> list[tuple[float, float]]:
@@ -148,7 +185,8 @@ def alert_chart(
     instants = [_instant("■", "fired", alert.fired_at, start, end, now)]
     if not alert.is_open:
         instants.append(_instant("●", "over", alert.resolved_at, start, end, now))
-    return AlertChart(drawing, start, end, alert.is_open, lines, tuple(instants), empty)
+    worst = worst_of(rule, alert, found)
+    return AlertChart(drawing, start, end, alert.is_open, lines, tuple(instants), empty, worst)
 
 
 def _words(value: float, clear: float, style: str) -> str:

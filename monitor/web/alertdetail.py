@@ -121,6 +121,8 @@ def alert_page(
     hush = gathered.silenced.get(alert.id)
     ack = gathered.acknowledged.get(alert.id)
     peak = said.peak if said.peak is not None else said.value
+    if read.chart is not None and read.chart.worst is not None:
+        peak = read.chart.worst  # an event has it as of when it was said
     return AlertPage(
         id=alert.id,
         host=said.host,

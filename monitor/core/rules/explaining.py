@@ -57,6 +57,16 @@ def condition_words(condition: Condition) -> str:
     return text
 
 
+def told_limit(level: Level) -> str:
+    """What an alert says of its level's limit: the first clause's, and what of a window counts."""
+    clause = level.clauses[0]
+    words = limit_words(clause.limit, clause.condition)
+    condition = clause.condition
+    if condition.reduce is Reduce.LAST or not condition.over_seconds:
+        return words
+    return f"{condition.reduce} over {format_seconds(condition.over_seconds)} {words}"
+
+
 def limit_words(limit: Limit, condition: Condition) -> str:
     """A limit, and its way back where that is another."""
 
