@@ -134,14 +134,14 @@ def worst_of(rule: Rule | None, alert: Alert, found: Buckets) -> float | None:
     firing = found.starts + found.step_seconds > alert.fired_at
     if not alert.is_open:
         firing &= found.starts < alert.resolved_at
-    series = found.series[0]
+    series, known = found.series[0], alert.said.peak
     match clause.limit:
         case Above():
-            values = series.maximum[firing]
-            return float(np.nanmax(values)) if np.isfinite(values).any() else None
+            values = [float(value) for value in series.maximum[firing] if np.isfinite(value)]
+            return max([*values, *([] if known is None else [known])], default=None)
         case Below():
-            values = series.minimum[firing]
-            return float(np.nanmin(values)) if np.isfinite(values).any() else None
+            values = [float(value) for value in series.minimum[firing] if np.isfinite(value)]
+            return min([*values, *([] if known is None else [known])], default=None)
         case _:
             return None
 
