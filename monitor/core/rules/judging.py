@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.core.alerts import NONE, Kept, Machine
 from monitor.core.board import NOWHERE, Board, Indexes, Place
-from monitor.core.rules.limits import Derived, Filling, Flags, Peers, every, holding, some
+from monitor.core.rules.limits import Absent, Derived, Filling, Flags, Peers, every, holding, some
 from monitor.core.rules.matching import ABSENT, Attributes, Columns, Match, conditions_of, matches
 from monitor.core.rules.model import (
     AbsentFor,
@@ -33,7 +33,7 @@ from monitor.core.rules.model import (
 )
 from monitor.core.rules.windows import Window
 from monitor.core.series import Floats
-from monitor.core.state import UNKNOWN_PERIOD_SECONDS
+from monitor.core.state import LATE_AFTER_PERIODS, UNKNOWN_PERIOD_SECONDS
 
 LEAST_ROWS = 8
 TICK_SECONDS = 1.0
@@ -402,7 +402,7 @@ class _Variant:
             read = board.read(cells, self._hosts, now)
             values.append(read if window is None else window.push(now, read))
         self._values = values[0] if len(values) == 1 else self._told(values)
-        verdicts = self._verdicts(values, now, elapsed)
+        verdicts = self._verdicts(board, values, now, elapsed)
         may_fire = None if settled is None else settled[self._hosts]
         gone = self._missing(board, now) if self._gone else None
         began = self._machine.began.copy() if self._machine.level.max() > NONE else None
@@ -451,31 +451,34 @@ class _Variant:
         return told
 
     def _verdicts(
-        self, values: list[Floats], now: float, elapsed: float
+        self, board: Board, values: list[Floats], now: float, elapsed: float
     ) -> list[tuple[Flags, Flags]]:
         verdicts, number = [], 0
         for level in self.rule.levels:
             seen = []
             for clause in level.clauses:
                 which = self._used_by[number]
-                holds, known = self._holdings[number].judge(values[which], now, elapsed)
+                limit, told = self._holdings[number], values[which]
+                if isinstance(limit, Absent):
+                    cells = self._cells[which]
+                    told = board.observed(cells)
+                    limit.least = LATE_AFTER_PERIODS * board.allowed[cells]
+                holds, known = limit.judge(told, now, elapsed)
+                is_absence = isinstance(clause.limit, AbsentFor)
                 if level.join is Join.ANY and len(level.clauses) > 1:
                     # What a row has no series of says nothing for it, and nothing against.
                     absent = self._cells[which] == NOWHERE
-                    if not isinstance(clause.limit, AbsentFor):
-                        holds = holds & ~absent
+                    holds = holds if is_absence else holds & ~absent
                     known = known | absent
-                elif clause.condition.when_present:
+                elif clause.condition.when_present and not is_absence:
                     absent = self._cells[which] == NOWHERE
                     holds, known = holds | absent, known | absent
                 seen.append((holds, known))
                 number += 1
-            verdict = every(seen) if level.join is Join.ALL else some(seen)
-            if self._gone and not self._is_absence:
-                known = verdict[1].copy()
-                known[list(self._gone)] = False  # no clause is left of it
-                verdict = verdict[0], known
-            verdicts.append(verdict)
+            holds, known = every(seen) if level.join is Join.ALL else some(seen)
+            if _may_be_empty(level):
+                known = known & (self._cells != NOWHERE).any(axis=0)
+            verdicts.append((holds, known))
         return verdicts
 
     def _missing(self, board: Board, now: float) -> Flags:
@@ -592,6 +595,13 @@ def _window(condition: Condition, rows: int, tick_seconds: float) -> Window | No
     if condition.over_seconds <= 0 or condition.reduce is Reduce.LAST:
         return None
     return Window(condition.over_seconds, condition.reduce, rows, tick_seconds)
+
+
+def _may_be_empty(level: Level) -> bool:
+    """Whether a level would seem to be seen where there is none of its series."""
+    if any(isinstance(clause.limit, AbsentFor) for clause in level.clauses):
+        return False
+    return level.join is Join.ANY or all(clause.condition.when_present for clause in level.clauses)
 
 
 def _worse(clause: Clause) -> Callable[[Floats, Floats], Floats]:
