@@ -20,7 +20,7 @@ from monitor.alerting.related import MOST_SERIES, related
 from monitor.core.catalog import metric as cataloged
 from monitor.core.state import HostState
 from monitor.errors import MonitorError
-from monitor.model import Cell, Row, SeriesKey
+from monitor.model import Cell, Row, SeriesKey, Snapshot
 from monitor.ports import SeriesStore
 
 SERIES_SECONDS = 900.0
@@ -31,11 +31,15 @@ SERIES_PATIENCE_SECONDS = 2.0
 LOOKED_BACK_SECONDS = (10.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 420.0, 480.0, 540.0, 600.0)
 """How long ago the tables are of, in which it is looked who used a disk."""
 
+AROUND_SECONDS = 30.0
+"""Of an instant: tables are a minute apart, so that nothing is looked at twice or left out."""
+
 FORECAST_SECONDS = 7 * 86_400.0
 """What fills more slowly than in so long is not told to fill."""
 
 LEAST_SLOPES = 5
 
+_FILESYSTEM = ("system.filesystem.utilization", "system.filesystem.usage")
 _PRESSURE = "system.linux.pressure"
 
 
@@ -79,11 +83,8 @@ def _is_of_disks(key: str) -> bool:
     )
 
 
-async def users_of_disks(store: SeriesStore, host: str, now: float) -> list[dict[str, Any]]:
-    """The processes that read and wrote most in the last ten minutes, as far as tables tell it.
-
-    `value` is the mean over the tables that there are, in bytes a second.
-    """
+async def tables_before(store: SeriesStore, host: str, now: float) -> list[Snapshot]:
+    """Tables of processes of the last ten minutes; none where the store cannot say in time."""
     try:
         async with asyncio.timeout(SERIES_PATIENCE_SECONDS):
             found = await asyncio.gather(
@@ -96,16 +97,49 @@ async def users_of_disks(store: SeriesStore, host: str, now: float) -> list[dict
         for table in found
         if table is not None and table.at > now - 2 * LOOKED_BACK_SECONDS[-1]
     }
+    return list(tables.values())
+
+
+def users_of_disks(
+    tables: Sequence[Snapshot], series: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """The processes that read and wrote most, as far as tables tell it.
+
+    Of a filesystem that filled meanwhile, as the first of drawn series says, each table counts by
+    how much it filled then: a copy to another disk, before or after, did not fill this one.
+    `value` is the mean over the tables that count, in bytes a second.
+    """
+    shares = [_filled(series, table.at) for table in tables]
+    if not sum(shares):
+        shares = [1.0] * len(tables)
     sums: dict[tuple[Cell, Cell], float] = {}
     rows: dict[tuple[Cell, Cell], Row] = {}
-    for table in tables.values():
+    for table, share in zip(tables, shares, strict=True):
+        if not share:
+            continue
         for row in table.rows:
             if (used := amount(row.get("io"))) > 0:
                 which = row.get("pid"), row.get("name")
-                sums[which] = sums.get(which, 0.0) + used
+                sums[which] = sums.get(which, 0.0) + used * share
                 rows[which] = row
+    whole = sum(shares)
     largest = heapq.nlargest(TOP, sums, key=lambda which: sums[which])
-    return top_rows([{**rows[which], "io": sums[which] / len(tables)} for which in largest], "io")
+    return top_rows([{**rows[which], "io": sums[which] / whole} for which in largest], "io")
+
+
+def _filled(series: Sequence[Mapping[str, Any]], at: float) -> float:
+    """How much the filesystem that an alert is about filled around an instant; 0 if it is none."""
+    if not series or not (key := SeriesKey.parse(series[0]["key"])).name.startswith(_FILESYSTEM):
+        return 0.0
+    near = [
+        value
+        for time, value in zip(series[0]["t"], series[0]["v"], strict=True)
+        if value is not None and abs(time - at) <= AROUND_SECONDS
+    ]
+    if not near:
+        return 0.0
+    grown: float = near[-1] - near[0]
+    return max(0.0, -grown if key.get("state") == "free" else grown)
 
 
 async def complete(
@@ -123,18 +157,18 @@ async def complete(
     """
     at = float(frozen["at"])
     is_of_disks = _is_of_disks(key)
-    series, users = await asyncio.gather(
+    series, tables = await asyncio.gather(
         before(store, host.name, drawn(host, key), at),
-        users_of_disks(store, host.name, at) if is_of_disks else _nobody(),
+        tables_before(store, host.name, at) if is_of_disks else _nothing(),
     )
     found = dict(frozen)
-    if users:
+    if users := users_of_disks(tables, series):
         found["processes"] = {**found.get("processes", {}), "io": users}
         found["io_seconds"] = LOOKED_BACK_SECONDS[-1]
     return whole(found, series, fills)
 
 
-async def _nobody() -> list[dict[str, Any]]:
+async def _nothing() -> list[Snapshot]:
     return []
 
 

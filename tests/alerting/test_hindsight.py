@@ -156,3 +156,20 @@ def test_it_is_never_too_large_for_an_event() -> None:
     assert len(msgspec.json.encode(hindsight.whole(frozen, [one] * 6))) <= evidence.LARGEST_BYTES
     huge = {**frozen, "changes": [{"at": T, "text": "x" * 10_000}] * 10, "series": [one] * 60}
     assert len(msgspec.json.encode(evidence.bounded(huge))) <= evidence.LARGEST_BYTES
+
+
+def test_who_wrote_elsewhere_did_not_fill_this_disk() -> None:
+    """It must be that a copy to another disk is not named where this one filled at another time."""
+    tables = [
+        Snapshot("db-1", T - 480, "processes", ({**process(7, 0.9, 1e6, 4e8), "name": "copy"},)),
+        Snapshot("db-1", T - 60, "processes", ({**process(9, 0.9, 1e6, 3e7), "name": "logger"},)),
+    ]
+    times = [T - 490, T - 470, T - 80, T - 50]
+    filled = {"key": USED, "style": "percent", "t": times, "v": [0.5, 0.5, 0.5, 0.9]}
+    assert [row["name"] for row in hindsight.users_of_disks(tables, [filled])] == ["logger"]
+    for still in ([], [{**filled, "v": [0.5] * 4}], [{**filled, "key": "system.disk.io"}]):
+        found = hindsight.users_of_disks(tables, still)
+        assert [row["name"] for row in found] == ["copy", "logger"]
+    free = {**filled, "key": 'system.filesystem.usage{mountpoint="/var",state="free"}'}
+    free["v"] = [9e9, 5e9, 5e9, 5e9]
+    assert [row["name"] for row in hindsight.users_of_disks(tables, [free])] == ["copy"]
