@@ -280,6 +280,8 @@ class Machine:
     def pending(self) -> list[tuple[int, int]]:
         """Rows that hold and do not fire, each with its worst level that holds, by number."""
         holding = ~np.isnan(self.held)
+        if not holding.any():
+            return []
         rows = np.flatnonzero(holding.any(axis=0) & (self.level == NONE))
         worst = len(holding) - 1 - holding[::-1, rows].argmax(axis=0)
         return list(zip(rows.tolist(), worst.tolist(), strict=True))

@@ -196,7 +196,8 @@ class RuleJudge:
     def pending(self) -> Iterator[Held]:
         """What holds and does not fire."""
         for variant in self._variants:
-            yield from variant.pending()
+            if len(variant):
+                yield from variant.pending()
 
     def pending_count(self) -> int:
         """How many conditions hold and do not fire."""
