@@ -26,7 +26,7 @@ from monitor.core.rules.model import (
 )
 from monitor.core.selectors import Selector
 from monitor.ports import Buckets, SeriesBuckets
-from monitor.web.alertchart import alert_chart, limits_of, lines_of, rule_for, span_of
+from monitor.web.alertchart import alert_chart, limits_of, lines_of, rule_for, span_of, worst_of
 from monitor.web.alertdetail import web_address
 from monitor.web.evidenceview import Evidence, evidence_view, pressure_words
 
@@ -120,6 +120,27 @@ def test_a_hosts_own_limit_is_drawn() -> None:
     changed = rule(Above(0.9, 0.8), overrides=(Override(Selector.parse("host=db-*"), other),))
     assert rule_for(changed, ALERT.labels) is other
     assert limits_of(changed, ALERT) == [(0.97, 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "peak", "worst"),
+    [
+        (Above(0.9, 0.8), None, 0.95),
+        (Above(0.9, 0.8), 0.99, 0.99),
+        (Below(0.5, 0.6), 0.2, 0.2),
+        (Below(0.5, 0.6), None, 0.3),
+        (Changed(), 0.99, None),
+    ],
+    ids=["above", "above_said", "below_said", "below", "changed"],
+)
+def test_the_worst_value_is_the_worst_up_to_now(
+    limit: Limit, peak: float | None, worst: float | None
+) -> None:
+    """It must be that what was worse before it fired, or after it was told, is kept apart."""
+    found = buckets(0.1, 0.99, 0.1, 0.1, 0.1, 0.1, 0.95, 0.3)  # the last two lie after it fired
+    alert = replace(ALERT, said=Said(**{**_fields(), "peak": peak}))
+    assert worst_of(rule(limit), alert, found) == worst
+    assert worst_of(None, alert, found) is None
 
 
 def test_the_picture_begins_an_hour_before_and_holds_the_limit() -> None:
