@@ -51,7 +51,7 @@ def list_alerts(
         show_json(_document(each) for each in found)
         return
     show(
-        ("ID", "SEVERITY", "STATE", "HOST", "RULE", "SINCE", "WHAT"),
+        ("ID", "SEVERITY", "STATE", "HOST", "RULE", "OF", "SINCE", "WHAT"),
         (
             (
                 each.alert.id,
@@ -59,6 +59,7 @@ def list_alerts(
                 each.state,
                 each.alert.host,
                 each.alert.rule,
+                listed([f"{name}={value}" for name, value in each.alert.said.attributes.items()]),
                 instant(each.alert.fired_at),
                 each.alert.said.summary or each.alert.said.limit or NOTHING,
             )

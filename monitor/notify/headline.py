@@ -91,7 +91,7 @@ def line_of(one: Told) -> str:
     if one.is_resolved:
         return cut(_over(one), FIRST_LINE_CHARACTERS)
     held = f" ({one.held} held)" if one.held else ""
-    said = f"{severity_word(one.alert.severity)} {sentence(one.alert)}"
+    said = f"{severity_word(one.alert.severity)} {sentence(one.alert)}{_unsaid(one.alert)}"
     return cut(said, FIRST_LINE_CHARACTERS - len(held)) + held
 
 
@@ -111,6 +111,17 @@ def sentence(alert: Alert) -> str:
     if names_host:
         return said.replace(alert.host, host, 1)
     return f"{host} {said}"
+
+
+def _unsaid(alert: Alert) -> str:
+    """The attributes that a summary does not name: without them several alerts look the same."""
+    said = harmless(alert.summary, SUMMARY_CHARACTERS)
+    words = [
+        f"{harmless(name, WORD_CHARACTERS)}={text}"
+        for name, value in sorted(alert.attributes.items())
+        if said and (text := harmless(value, WORD_CHARACTERS)) and text not in said
+    ]
+    return f" ({cut(', '.join(words), WORD_CHARACTERS)})" if words else ""
 
 
 def _parted(said: str, host: str) -> tuple[str, str, str]:
@@ -152,7 +163,7 @@ def _phrase(alert: Alert) -> str:
 
 def _firing(one: Told, used: int, notification: Notification) -> str:
     alert = one.alert
-    line = f"{severity_word(alert.severity)} {sentence(alert)}"
+    line = f"{severity_word(alert.severity)} {sentence(alert)}{_unsaid(alert)}"
     held = f" ({one.held} held)" if one.held else ""
     room = FIRST_LINE_CHARACTERS - used - len(held)
     for extra in _extras(alert):

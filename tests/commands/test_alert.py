@@ -30,7 +30,7 @@ def test_alerts_are_listed(desk: Desk) -> None:
     assert list(states(desk, "--state", "all")) == ["a3", "a1", "a2"]
     assert states(desk, "--match", "severity=critical, env=prod") == {"a3": "firing"}
     table = desk.done("alert", "list").splitlines()
-    assert table[0].split() == ["ID", "SEVERITY", "STATE", "HOST", "RULE", "SINCE", "WHAT"]
+    assert table[0].split() == ["ID", "SEVERITY", "STATE", "HOST", "RULE", "OF", "SINCE", "WHAT"]
     assert table[1].split()[:5] == ["a3", "critical", "firing", "web-a3", "disk_space"]
 
 

@@ -15,7 +15,7 @@ from monitor.core.rules.wording import filled
 from monitor.notify import evidence
 from monitor.notify.channel import Notification
 from monitor.notify.channels.webhook import body
-from monitor.notify.headline import FIRST_LINE_CHARACTERS
+from monitor.notify.headline import FIRST_LINE_CHARACTERS, line_of
 from monitor.notify.message import MESSAGE_BYTES, NO_PUBLIC_URL, compose
 from monitor.notify.wording import harmless, length_words, value_words
 from tests.notify.channels.told import AT, EVIDENCE, FIRED, notification, told
@@ -63,7 +63,8 @@ FIRST_LINES = [
     ),
     pytest.param(
         notification(told(held=23, host="db-1", summary="db-1 is unreachable")),
-        "CRIT db-1 is unreachable, 4.1 GB free, full in ~40 min, logger 250 MB/s (23 held)",
+        "CRIT db-1 is unreachable (mountpoint=/var), 4.1 GB free, full in ~40 min, "
+        "logger 250 MB/s (23 held)",
         id="held",
     ),
     pytest.param(
@@ -477,3 +478,12 @@ def test_values_are_short(value: float | None, style: str, expected: str) -> Non
 )
 def test_lengths_of_time_are_short(seconds: float, expected: str) -> None:
     assert length_words(seconds) == expected
+
+
+def test_alerts_that_a_summary_does_not_tell_apart_are_told_apart() -> None:
+    """It must be that the attributes it leaves out are said, and those that it names are not."""
+    found = [
+        line_of(told(summary=summary, attributes={"queue": name, "mountpoint": "/var"}))
+        for name, summary in (("mail", "5 wait on /var"), ("jobs", "5 jobs wait on /var"))
+    ]
+    assert found == ["CRIT db-1 5 wait on /var (queue=mail)", "CRIT db-1 5 jobs wait on /var"]
