@@ -84,7 +84,7 @@ def packed(rows: Rows, alerts: Iterable[Alert]) -> tuple[bytes, int]:
         value = _encoded(state)
     if len(value) > MOST_BYTES:
         logger.warning("what pends is more than a restart can know: it begins anew then")
-        state = _State(_only(all_rows, lambda row: bool(row.reached)), opened)
+        state = _State(_only(all_rows, lambda row: bool(row.reached or row.severity)), opened)
         value = _encoded(state)
     left_out = 0
     while len(value) > MOST_BYTES and state.open:

@@ -135,7 +135,7 @@ class FleetBoard:
         """Take what the server knows of itself; what it no longer speaks of is a series no more."""
         if values.keys() != self._own_values.keys():
             self._own_made = Schema((*OF_HOSTS, FLEET_DOWN, *values))
-        self._own_values = values
+        self._own_values = dict(values)
 
     def has(self, host: str) -> bool:
         """Whether a host is placed."""
