@@ -128,6 +128,11 @@ class Board:
         values[~(age <= allowed)] = np.nan
         return values
 
+    def observed(self, cells: Indexes) -> Floats:
+        """When what stands in cells was observed, by the senders' clocks; NaN where nothing is."""
+        found: Floats = np.where(np.isnan(self.values[cells]), np.nan, self.observed_at[cells])
+        return found
+
     def _number(self) -> int:
         if self._numbers:
             return self._numbers.pop()

@@ -87,7 +87,7 @@ def holding(clause: Clause, rows: int, tick_seconds: float) -> Holding:
         case Equals(value):
             return _Side(_equals(value), rows)
         case AbsentFor(seconds):
-            return _Absent(seconds, rows)
+            return Absent(seconds, rows)
         case Changed():
             return _Changed(condition.over_seconds, rows)
         case RateAbove(value, clear):
@@ -173,25 +173,37 @@ class _Side:
         self._side[row] = True
 
 
-class _Absent:
-    """Nothing was observed for so long of a series that was once."""
+class Absent:
+    """Nothing was observed for so long of a series that was once.
+
+    Its values are instants of observations (`Board.observed`): another one is a new observation.
+    Whoever sends at a known pace is not absent before it missed a send; `least` says how long that
+    is for each row, NaN where no pace is known.
+    """
 
     def __init__(self, seconds: float, rows: int) -> None:
         self._seconds = seconds
         self._silent: Floats = np.full(rows, np.nan)
+        self._before: Floats = np.full(rows, np.nan)
+        self.least: Floats | float = np.nan
 
     def judge(self, values: Floats, now: float, elapsed: float) -> tuple[Flags, Flags]:  # noqa: ARG002 - it counts
         """As `Holding` says; that nothing is seen is what it sees."""
-        self._silent = np.where(np.isnan(values), self._silent + elapsed, 0.0)
-        return self._silent >= self._seconds, ~np.isnan(self._silent)
+        seen = ~np.isnan(values)
+        fresh = seen & ((values != self._before) | np.isinf(values))
+        self._before = np.where(seen, values, self._before)
+        self._silent = np.where(fresh, 0.0, self._silent + elapsed)
+        # A maximum takes the number where the other is NaN.
+        return self._silent >= np.fmax(self._seconds, self.least), ~np.isnan(self._silent)
 
     def grow(self, rows: int) -> None:
         """As `Holding` says."""
         self._silent = _grown(self._silent, rows, fill=np.nan)
+        self._before = _grown(self._before, rows, fill=np.nan)
 
     def clear(self, rows: Indexes) -> None:
         """As `Holding` says."""
-        self._silent[rows] = np.nan
+        self._silent[rows] = self._before[rows] = np.nan
 
     def kept(self, row: int) -> float | None:
         """As `Holding` says: of one that is there too, as it may end while nobody looks."""

@@ -4,7 +4,7 @@ Every name finishes the sentence "it must be that …".  Values are one row's, a
 comes of each is `x` where it holds, `.` where it does not and `?` where that was not seen.
 """
 
-from __future__ import annotations
+from __future__ import math
 
 from collections.abc import Sequence
 
@@ -71,7 +71,10 @@ CASES: list[tuple[str, Limit, list[float], str]] = [
     ("equals nothing", Equals(0), [0, 1e-12, -0.0], "x.x"),
     ("equals a decimal", Equals(0.3), [0.1 + 0.2, 0.300001], "x."),
     ("equals a large one", Equals(1e15), [1e15 + 1, 1.1e15], "x."),
-    ("absent", AbsentFor(3), [1, NAN, NAN, NAN, NAN, 1, NAN], "...xx.."),
+    # Of absence the values are instants of observations: the same one is nothing new.
+    ("absent", AbsentFor(3), [1, 1, 1, 1, 1, 6, 6], "...xx.."),
+    ("absent, gone altogether", AbsentFor(3), [1, NAN, NAN, NAN, NAN, 6, NAN], "...xx.."),
+    ("absent, known for as long as it stands there", AbsentFor(3), [math.inf] * 5, "....."),
     ("absent and never seen", AbsentFor(3), [NAN] * 6, "??????"),
     ("changed", Changed(), [1, 1, 2, 2, 3, 4, 4], "..x.xx."),
     ("changed from nothing", Changed(), [NAN, 1, NAN, 1, NAN, 2], "?.?.?x"),
