@@ -4,8 +4,9 @@ Every name finishes the sentence "it must be that …".  Values are one row's, a
 comes of each is `x` where it holds, `.` where it does not and `?` where that was not seen.
 """
 
-from __future__ import math
+from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
