@@ -471,35 +471,39 @@ class Judge:
 
     def affected(self, old: RuleSet, new: RuleSet) -> list[Affected]:
         """Alerts that fire and would be another severity by new rules, or end."""
+        concerned: dict[str, list[Alert]] = {}
+        for alert in self.book.open.values():
+            if not alert.said.is_drill and old.get(alert.rule) != new.get(alert.rule):
+                concerned.setdefault(alert.rule, []).append(alert)
         found = []
-        for alert in list(self.book.open.values()):
-            before, rule = old.get(alert.rule), new.get(alert.rule)
-            if alert.said.is_drill or before == rule:
-                continue
-            after = "" if rule is None else self._tried(rule, alert)
-            if after != alert.said.severity:
-                found.append(
-                    Affected(
-                        alert.id,
-                        alert.rule,
-                        alert.host,
-                        alert.attributes,
-                        alert.said.severity,
-                        after,
+        for name, alerts in concerned.items():
+            rule = new.get(name)
+            judge = None if rule is None else self._tried(rule, {each.host for each in alerts})
+            for alert in alerts:
+                after = judge.severity(alert.host, _key(alert)[2]) if judge is not None else None
+                if after != alert.said.severity:
+                    found.append(
+                        Affected(
+                            alert.id,
+                            alert.rule,
+                            alert.host,
+                            alert.attributes,
+                            alert.said.severity,
+                            "" if after is None else after.value,
+                        )
                     )
-                )
         return found
 
-    def _tried(self, rule: Rule, alert: Alert) -> str:
-        """The severity that an alert would have by another rule now; empty where none."""
-        known = self._judges.get(alert.rule)
+    def _tried(self, rule: Rule, hosts: set[str]) -> RuleJudge:
+        """Another rule in the place of the one of its name, as it would judge these hosts now."""
+        known = self._judges.get(rule.name)
         judge = RuleJudge(rule)
         if known is not None:
-            judge.restore({key: row for key, row in known.kept().items() if key[0] == alert.host})
-        self._board.place_in(judge, alert.host)
+            judge.restore({key: row for key, row in known.keeping() if key[0] in hosts})
+        for host in hosts:
+            self._board.place_in(judge, host)
         judge.judge(self._board.board, self._steady, 0.0)
-        severity = judge.severity(alert.host, _key(alert)[2])
-        return severity.value if severity is not None else ""
+        return judge
 
     # Hosts that are no more
 
