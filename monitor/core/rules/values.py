@@ -119,6 +119,8 @@ class Measure:
     def written(self, value: float) -> str | int | float:
         """A number as a file would say it: a text with its unit, or the number."""
         whole = int(value) if value.is_integer() and abs(value) < 1e15 else None
+        if self.is_rate and self.unit is Unit.BYTES and whole is not None and whole > 0:
+            return f"{quantity.format_bytes(whole)}/s"
         if not self.is_rate and value >= 0:
             if self.unit is Unit.RATIO:
                 return quantity.format_ratio(value)

@@ -92,3 +92,10 @@ def test_written_reads_back(unit: Unit, is_rate: bool, thousandths: int) -> None
     if unit is Unit.RATIO and is_rate:
         value = float(thousandths)
     assert measured.read(measured.written(value)) == pytest.approx(value, rel=1e-9, abs=1e-12)
+
+
+def test_a_rate_of_bytes_has_its_unit() -> None:
+    """It must be that a limit of a rate is read as a size by second, not as a bare number."""
+    assert Measure(Unit.BYTES, is_rate=True).written(1_000_000.0) == "1MB/s"
+    assert Measure(Unit.BYTES, is_rate=True).written(0.0) == 0
+    assert Measure(Unit.BYTES, is_rate=False).written(1_000_000.0) == "1MB"
