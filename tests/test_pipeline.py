@@ -128,6 +128,51 @@ async def test_now_never_goes_back() -> None:
     assert await house.told() == [("web-1", None, "up"), ("web-1", "up", "stale")]
 
 
+async def test_a_clock_that_is_set_back_moves_what_was_heard() -> None:
+    """It must be that an hour back tells of nothing, and that silence is then found as ever."""
+    house = House()
+    house.now = 10_000.0
+    await house.live(5)
+    await house.live(5, host=None)
+    house.now -= 3_600
+    await house.live(1, host=None)
+    host = house.state.hosts["web-1"]
+    assert house.now - host.seen_at == pytest.approx(6, abs=1)
+    assert host.since <= house.now
+    await house.live(10)
+    assert house.state.hosts["web-1"].metrics() == {"a": 1}
+    assert await house.told() == [("web-1", None, "up")]
+    await house.live(70, host=None)
+    assert (await house.told())[1:] == [("web-1", "up", "stale"), ("web-1", "stale", "down")]
+
+
+async def test_frames_after_a_clock_was_set_back_are_the_present_before_any_tick() -> None:
+    house = House()
+    house.now = 10_000.0
+    await house.live(5)
+    house.now -= 3_600
+    await house.accept(house.now + 0.5, 42)
+    assert house.state.hosts["web-1"].metrics() == {"a": 42}
+    assert house.state.hosts["web-1"].seen_at <= house.now + 1
+
+
+async def test_a_clock_that_is_set_forward_blames_no_host() -> None:
+    house = House()
+    await house.live(5)
+    house.now += 3_600
+    await house.pipeline.tick(house.now)
+    await house.live(10)
+    assert await house.told() == [("web-1", None, "up")]
+
+
+async def test_a_clock_that_drifts_a_little_moves_nothing() -> None:
+    house = House()
+    await house.live(5)
+    seen = house.state.hosts["web-1"].seen_at
+    await house.pipeline.tick(house.now - 0.5)
+    assert house.state.hosts["web-1"].seen_at == seen
+
+
 async def test_an_event_is_heard_on_the_fleet_and_on_its_host() -> None:
     house = House()
     await house.live(1)
