@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import resource
+import time
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,10 @@ keeps it otherwise, and memory would never be seen to fall."""
 
 SAY_SECONDS = 10.0
 """How often a change is said at most."""
+
+STOOD_STILL_SECONDS = 5.0
+IDLE_SHARE = 0.1
+"""A loop that is later than that, in which this process hardly worked, was not running at all."""
 
 _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -49,16 +54,26 @@ def memory_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+def lag_seconds(late: float, worked: float) -> float:
+    """How late the event loop is for what it has to do, having worked so many seconds meanwhile.
+
+    A program that was stopped, or whose machine slept, was not busy: whoever has waited for it
+    must not be turned away on top.
+    """
+    return 0.0 if late > STOOD_STILL_SECONDS and worked < late * IDLE_SHARE else max(0.0, late)
+
+
 async def watch(load: Load) -> None:
     """Tell `load` how it stands, until cancelled."""
     loop = asyncio.get_running_loop()
     log = structlog.stdlib.get_logger("monitor")
     said, said_at, gave_back_at = Shed.NOTHING, -SAY_SECONDS, 0.0
     while True:
-        due = loop.time() + LOOK_SECONDS
+        due, worked = loop.time() + LOOK_SECONDS, time.process_time()
         await asyncio.sleep(LOOK_SECONDS)
         now = loop.time()
-        level = load.update(Seen(memory_bytes(), max(0.0, now - due)), now)
+        lag = lag_seconds(now - due, time.process_time() - worked)
+        level = load.update(Seen(memory_bytes(), lag), now)
         if level is not said and now - said_at >= SAY_SECONDS:
             said, said_at = level, now
             if level is Shed.NOTHING:

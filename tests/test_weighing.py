@@ -22,6 +22,14 @@ def test_memory_is_seen_as_the_system_sees_it() -> None:
     assert weighing.machine_bytes() > 2**28
 
 
+def test_a_program_that_stood_still_was_not_busy() -> None:
+    """It must be that who was stopped turns nobody away for it, and who was busy does."""
+    assert weighing.lag_seconds(300.0, 0.1) == 0
+    assert weighing.lag_seconds(300.0, 200.0) == 300
+    assert weighing.lag_seconds(1.8, 0.0) == 1.8
+    assert weighing.lag_seconds(-0.1, 0.0) == 0
+
+
 async def test_a_late_event_loop_is_seen() -> None:
     """It must be that whatever stops the loop for seconds leads to shedding."""
     load = Load(2**62)
