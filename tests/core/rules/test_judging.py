@@ -186,6 +186,16 @@ def test_when_it_began_is_told() -> None:
     assert [each.began for each in found] == [START + 1, START + 1]
 
 
+def test_the_worst_is_each_rows_own() -> None:
+    fleet = Fleet(_rule(for_seconds=2.0))
+    fleet.host("a", "cpu")
+    fleet.host("b", "cpu")
+    found = []
+    for value in (150.0, 10.0, 91.0, 91.0, 92.0):
+        found += fleet.told({"a": {"cpu": value}, "b": {"cpu": 99.0}})
+    assert found == ["b ·→warning 99 99", "a ·→warning 92 92"]
+
+
 def test_a_host_that_is_silent_is_not_seen() -> None:
     fleet = _one(_rule(for_seconds=10.0))
     fleet.play(95, 95, 95)
@@ -289,6 +299,14 @@ def test_any_is_of_what_a_host_has(when_present: bool) -> None:
     ]
     assert len(fleet.told({"a": {"cpu": 50}, "b": {"memory": 50}})) == 2, "and both come back"
     assert fleet.told({"a": {}, "b": {}}) == []
+
+
+def test_any_of_which_one_series_is_gone_is_of_the_other() -> None:
+    fleet = Fleet(_rule(ABOVE, CPU, _also("memory"), join=Join.ANY))
+    fleet.host("a", "cpu", "memory")
+    fleet.tick({"a": {"cpu": 50, "memory": 95}})
+    fleet.host("a", "cpu")
+    assert fleet.told({"a": {"cpu": 50}}) == ["a warning→· 50 50"]
 
 
 def test_any_tells_the_first_that_there_is() -> None:
@@ -489,7 +507,8 @@ def test_an_alert_whose_series_is_gone_ends_while_its_host_speaks(
     found = []
     for second in range(int(GONE_SECONDS) + 2):
         found += fleet.tick({"a": {"other": 1.0}}, silent=["a"] if second % period else [])
-    assert [each.is_gone for each in found] == [True] * (not for_seconds)
+    assert [(each.is_gone, each.peak) for each in found] == [(True, 95.0)] * (not for_seconds)
+    assert [each.began for each in found] == [START] * (not for_seconds)
     assert list(fleet.judge.pending()) == []
     assert fleet.judge.severity("a", (("device", "x"),)) is None
 
