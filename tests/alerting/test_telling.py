@@ -126,3 +126,12 @@ def test_what_is_not_known_is_not_made_up() -> None:
 def test_who_is_told_what(severity: Severity, notify_resolved: bool, expected: str) -> None:
     rule = replace(RULE, notify_resolved=notify_resolved)
     assert _said(rule=rule, severity=severity).notify == expected
+
+
+def test_a_fleet_that_falls_silent_is_known_right_after_a_start() -> None:
+    """It must be that no rule about the whole fleet waits until this server has settled."""
+    rules, _ = read_layers([shipped()])
+    waits = {rule.name: rule.is_of_levels for rule in rules}
+    assert not waits["fleet_unreachable"]
+    assert not waits["host_unreachable"]
+    assert waits["disk_space"]

@@ -441,10 +441,19 @@ class _Reader:
         return [Override(hosts, rule)] if hosts is not None and rule is not None else []
 
 
+_FLEET = "monitor.fleet.down_ratio"
+
 _INSTEAD = {OVERRIDES: "", "enabled": ': the rule\'s own hosts = "role!=build" keeps it from some'}
 
 
 def _is_of_levels(levels: tuple[Level, ...]) -> bool:
-    """Whether any level is about more than a state, a change or an absence."""
+    """Whether any level is about more than a state, a change or an absence.
+
+    How much of the fleet fell silent at once is a state: a server that has just begun needs it too,
+    else it tells of every host by itself.
+    """
     exempt = (Equals, Changed, AbsentFor)
-    return any(not isinstance(level.clauses[0].limit, exempt) for level in levels)
+    return any(
+        not isinstance(clause.limit, exempt) and clause.condition.metric != _FLEET
+        for clause in (level.clauses[0] for level in levels)
+    )
