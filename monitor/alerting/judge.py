@@ -256,7 +256,7 @@ class Judge:
             except Exception:
                 self._broken.add(rule.name)
                 logger.exception("the rule %s is judged no more: it failed", rule.name)
-            self._histories.want(each for each in judge.lacking() if self._has_history(each.host))
+            self._histories.want(judge.lacking(self._has_history))
             if time.perf_counter() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.perf_counter()
@@ -305,6 +305,8 @@ class Judge:
         labels = self._labels(transition.row.host)
         said = telling.said(transition, id_, labels, now, fired, proof)
         began = min((said.began or now) - self._offset, now)
+        if known is not None and known.said.began is not None:
+            began = known.said.began  # by the clock as it was then, as `fired` is
         was = said.was if open_id is None else "firing"
         self._say([msgspec.structs.replace(said, began=began, was=was)], now)
         return id_

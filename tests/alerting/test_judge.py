@@ -421,6 +421,10 @@ async def test_a_clock_that_is_set(jump: float) -> None:
     await stage.live(5)
     await stage.live(3, 10)
     assert [each["state"] for each in await stage.events()] == ["firing"] * 2 + ["resolved"] * 2
+    now, hot, *over = await stage.events()
+    for fired in (now, hot):
+        (end,) = (each for each in over if each["alert"] == fired["alert"])
+        assert (end["began"], end["fired"]) == (fired["began"], fired["fired"])
 
 
 async def set_clock(stage: Stage, seconds: float) -> None:
