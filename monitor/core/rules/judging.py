@@ -224,9 +224,12 @@ class RuleJudge:
         row = None if known is None else known.rows.get(attributes)
         return None if known is None or row is None else known.variant.severity(row)
 
-    def lacking(self) -> list[Lacking]:
-        """Rows that began since this was last asked, and whose history would help."""
-        return [each for variant in self._variants for each in variant.lacking()]
+    def lacking(self, has_history: Callable[[str], bool] = bool) -> list[Lacking]:
+        """Rows that began since this was last asked, and whose history would help.
+
+        Only those of hosts of which there is one.
+        """
+        return [each for variant in self._variants for each in variant.lacking(has_history)]
 
     def kept(self) -> dict[tuple[str, Attributes], RowKept]:
         """What a restart must know, of the rows of which there is anything."""
@@ -521,13 +524,13 @@ class _Variant:
                     not np.isnan(self._values[number]),
                 )
 
-    def lacking(self) -> list[Lacking]:
+    def lacking(self, has_history: Callable[[str], bool]) -> list[Lacking]:
         """As `RuleJudge.lacking` says."""
         new, self._new = self._new, []
         found: list[Lacking] = []
         for number in new:
             row = self._rows[number]
-            if row is None:
+            if row is None or not has_history(row.host):
                 continue
             for which, key in enumerate(row.keys):
                 if key:
