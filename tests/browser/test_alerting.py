@@ -31,8 +31,14 @@ VAR = 'system.filesystem.utilization{mountpoint="/var"}'
 RULES = """
 [channels.hook]
 url_file = "hook.url"
+[defaults]
+rules = false  # this machine's own disks may be full
 [rules.disk_space]
+metric = "system.filesystem.utilization"
+hosts = "host=db-1"
+critical = { above = "97%", clear_below = "94%" }
 for = "1s"
+summary = "{mountpoint} of {host} is {value} full"
 [rules.queue_long]
 metric = "app.queue.length"
 critical = { above = 1000 }
