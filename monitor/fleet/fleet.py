@@ -47,6 +47,9 @@ SKEW_SHARE = 0.2
 WISHES = "fleet/wish/"
 """Where the command line leaves what it wants done with a host while the server runs."""
 
+_OF_CLOCKS = frozenset({"bad_time", "too_old"})
+"""Why a sender is turned away whose instants cannot be, by our clock."""
+
 SAVED_APART_SECONDS = 1.0
 """A card that changes more often is saved when `keep` next looks."""
 
@@ -266,6 +269,7 @@ class Fleet:
     def refused(self, said: Introduction, error: MonitorError, address: str = "") -> None:
         """Remember who was turned away, for the pages to say what to do about it."""
         now = self._clock()
+        self._hear(said, error, now)
         before = self._refusals.pop(said.host, None)
         is_same = before is not None and (before.code, before.agent) == (error.code, said.agent)
         made = Refusal(
@@ -287,6 +291,16 @@ class Fleet:
         self._refusals[said.host] = made
         while len(self._refusals) > MOST_REFUSED:
             self._refusals.popitem(last=False)
+
+    def _hear(self, said: Introduction, error: MonitorError, now: float) -> None:
+        """A host whose clock, or ours, is wrong is there all the same: it is not silent."""
+        host = self._state.hosts.get(said.host)
+        is_own = said.agent is not None and said.agent == self.agent_of(said.host)
+        if host is None or not is_own or error.code not in _OF_CLOCKS:
+            return
+        host.seen_at = max(host.seen_at, now)
+        if math.isfinite(said.skew_seconds):
+            host.skew_seconds = said.skew_seconds
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:

@@ -126,6 +126,25 @@ async def test_a_copy_is_shown_although_the_first_goes_on() -> None:
     assert shown.is_copy
 
 
+async def test_a_host_whose_clock_is_wrong_is_not_silent() -> None:
+    stand = Stand()
+    server = await stand.server()
+    await server.hear(Introduction("web-1", "first"))
+    await server.pipeline.tick(stand.now)
+    error = InputError("an hour ahead", code="bad_time")
+    for _ in range(200):
+        stand.now += 1
+        server.fleet.refused(Introduction("web-1", "first", skew_seconds=-3_600), error)
+        await server.pipeline.tick(stand.now)
+    host = server.state.hosts["web-1"]
+    assert (host.status, host.skew_seconds) == (HostStatus.UP, -3_600)
+    for _ in range(200):
+        stand.now += 1
+        server.fleet.refused(Introduction("web-1", "another"), error)
+        await server.pipeline.tick(stand.now)
+    assert host.status is HostStatus.DOWN
+
+
 async def test_a_refusal_is_forgotten_once_its_sender_is_heard_or_does_not_come() -> None:
     stand = Stand()
     server = await stand.server()
