@@ -160,7 +160,7 @@ async def test_no_address_of_a_channel_is_in_any_output(
         assert await asyncio.to_thread(server.end) == 0
     kept.texts["log"] = server.said()
     for file in data.rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.name != "ballast":  # 64 MiB of nothing, read in vain
             kept.texts[f"data: {file.relative_to(data)}"] = file.read_bytes()
     lines = " ".join(receiver.lines)
     assert marks[0] in lines
