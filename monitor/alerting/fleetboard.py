@@ -105,16 +105,8 @@ class FleetBoard:
             if not _is_there(host):
                 continue
             known = self._placed.get(name)
-            is_other = (
-                known is None
-                or known.state is not host
-                or known.schema is not host.schema
-                or known.labels != host.labels
-                or (name == self._own_host and known.made is not self._own_made)
-            )
-            if is_other:
+            if known is None or self._is_other(known, host):
                 known, moved = self._place(host, judges), True
-            assert known is not None  # noqa: S101 - it was just placed
             if host.version != known.version:
                 known.version = host.version
                 self._copy(known)
@@ -140,6 +132,15 @@ class FleetBoard:
     def has(self, host: str) -> bool:
         """Whether a host is placed."""
         return host in self._placed
+
+    def _is_other(self, known: _Placed, host: HostState) -> bool:
+        """Whether a host is to be placed anew."""
+        return (
+            known.state is not host
+            or known.schema is not host.schema
+            or known.labels != host.labels
+            or (host.name == self._own_host and known.made is not self._own_made)
+        )
 
     def place_all(self, judge: RuleJudge) -> None:
         """Have a new rule know every host that is placed."""
