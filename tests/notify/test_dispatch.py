@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from monitor.core.messages import HostUpdate, event
 from monitor.core.selectors import Selector
@@ -295,9 +296,7 @@ async def test_a_receiver_that_asks_for_patience_gets_it(
         assert len(phone.attempts) == 1
 
 
-async def test_a_channels_own_fault_loses_nothing(
-    stores: tuple[EventLog, Registry], capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_channels_own_fault_loses_nothing(stores: tuple[EventLog, Registry]) -> None:
     house = House(stores)
     phone = house.receivers["phone"]
     count = 0
@@ -312,12 +311,13 @@ async def test_a_channels_own_fault_loses_nothing(
         return Outcome(Result.DELIVERED)
 
     phone.outcome = breaks
-    async with house.told() as notify:
-        await house.say("a1")
-        await phone.attempted(2)
-        assert notify.status()[0].failure == "the channel failed: RuntimeError"
-        assert await phone.received() == ["a1"]
-    said = "".join(capsys.readouterr())
+    with structlog.testing.capture_logs() as logged:
+        async with house.told() as notify:
+            await house.say("a1")
+            await phone.attempted(2)
+            assert notify.status()[0].failure == "the channel failed: RuntimeError"
+            assert await phone.received() == ["a1"]
+    said = str(logged)
     assert "RuntimeError" in said
     assert "secret" not in said
 
